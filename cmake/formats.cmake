@@ -1,0 +1,1 @@
+# .onnx through Debian's libonnx, .tflite through FlatBuffers.

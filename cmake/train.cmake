@@ -1,0 +1,1 @@
+# micromind_data (OpenCV, libcurl) and micromind_train (libtorch).

@@ -1,0 +1,19 @@
+// Files that the binary carries: runtime kernels, boards, recipes, page templates (see cmake/resources.cmake).
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+namespace micromind {
+
+struct Resource {
+  std::string_view name;  ///< path from the repository's root: "runtime/kernels/conv2d_s8.h"
+  std::string_view content;
+};
+
+const std::vector<Resource>& resources();
+
+/// The content of the named file. Throws Error when the binary carries no such file.
+std::string_view resource(std::string_view name);
+
+}  // namespace micromind
