@@ -1,1 +1,22 @@
 # micromind_data (OpenCV, libcurl) and micromind_train (libtorch).
+include(${PROJECT_SOURCE_DIR}/cmake/rooms.cmake)
+
+# --- micromind_data: data sets, augmentation, loader, download; free of libtorch ------------------------------
+find_package(MicromindOpenCV REQUIRED)
+find_package(CURL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(Threads REQUIRED)
+micromind_room_sources(DATA_SOURCES data)
+add_library(micromind_data STATIC ${DATA_SOURCES})
+target_link_libraries(micromind_data PUBLIC micromind
+                                     PRIVATE micromind::opencv CURL::libcurl ZLIB::ZLIB Threads::Threads)
+micromind_warnings(micromind_data)
+
+# --- micromind_train: graph modules, optimisers, trainer, tasks (libtorch) ------------------------------------
+find_package(MicromindTorch REQUIRED)
+micromind_room_sources(TRAIN_SOURCES train tasks)
+add_library(micromind_train STATIC ${TRAIN_SOURCES})
+target_link_libraries(micromind_train PUBLIC micromind_data micromind::torch PRIVATE ${CMAKE_DL_LIBS})
+# The optimisers' loops vectorise only when sqrt need not set errno.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/micromind/train/optimizer.cpp PROPERTIES COMPILE_OPTIONS "-fno-math-errno")
+micromind_warnings(micromind_train)

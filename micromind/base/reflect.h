@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -62,9 +64,12 @@ void members_from_json(const nlohmann::json& json, T& object, std::string_view w
       if (!value.is_boolean()) wrong("true or false");
     } else if constexpr (std::is_integral_v<M>) {
       if (!value.is_number_integer() &&
-          !(value.is_number() && value.get<double>() == static_cast<double>(static_cast<std::int64_t>(value.get<double>()))))
+          !(value.is_number() && std::abs(value.get<double>()) < 0x1p63 && value.get<double>() == static_cast<double>(static_cast<std::int64_t>(value.get<double>()))))
         wrong("a whole number");
       if (std::is_unsigned_v<M> && value.get<double>() < 0) wrong("a number of at least 0");
+      if (value.get<double>() < static_cast<double>(std::numeric_limits<M>::lowest()) ||
+          value.get<double>() > static_cast<double>(std::numeric_limits<M>::max()))
+        wrong("a smaller number");
     } else if constexpr (std::is_floating_point_v<M>) {
       if (!value.is_number()) wrong("a number");
     } else if constexpr (std::is_same_v<M, std::string>) {

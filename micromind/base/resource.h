@@ -1,6 +1,7 @@
 // Files that the binary carries: runtime kernels, boards, recipes, page templates (see cmake/resources.cmake).
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,5 +16,8 @@ const std::vector<Resource>& resources();
 
 /// The content of the named file. Throws Error when the binary carries no such file.
 std::string_view resource(std::string_view name);
+
+/// Names of the carried files in a folder, without folder and extension, sorted: ("targets/", ".toml") → "stm32h743", …
+std::vector<std::string> resource_stems(std::string_view folder, std::string_view extension);
 
 }  // namespace micromind

@@ -130,4 +130,9 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string_view without_tag(std::string_view text) {
+  const std::size_t end = text.starts_with("[") ? text.find("] ") : std::string_view::npos;
+  return end == std::string_view::npos ? text : text.substr(end + 2);
+}
+
 }  // namespace micromind

@@ -25,6 +25,9 @@ std::int64_t parse_count(std::string_view text);
 std::string format_bytes(std::int64_t bytes);  ///< "812 B", "54.3 kB", "1.95 MB" (2^10, 2^20)
 std::string format_count(std::int64_t count);  ///< "9,817,670"
 
+/// What a JSON library's exception says without its "[json.exception…]" in front.
+std::string_view without_tag(std::string_view text);
+
 /// A plain text table: the first row is the header; columns whose cells are numbers are aligned to the right.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 

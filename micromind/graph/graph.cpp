@@ -1,6 +1,7 @@
 #include "micromind/graph/graph.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "micromind/base/error.h"
@@ -33,9 +34,14 @@ int Graph::add_input(std::string input_name, TensorType type) {
 int Graph::add(std::string node_name, Op op, std::vector<int> inputs) {
   take_name(node_name);
   for (const int v : inputs) check_value(node_name, v);
-  Shapes in;
-  in.reserve(inputs.size());
-  for (const int v : inputs) in.push_back(shape(v));
+  std::array<Shape, 4> few;  // most operators have one or two inputs: no allocation for them
+  Shapes many;
+  std::span<Shape> in(few.data(), std::min(inputs.size(), few.size()));
+  if (inputs.size() > few.size()) {
+    many.resize(inputs.size());
+    in = many;
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) in[i] = shape(inputs[i]);
   Shapes out;
   try {
     out = infer(op, in);

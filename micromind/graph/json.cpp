@@ -3,12 +3,19 @@
 #include <nlohmann/json.hpp>
 
 #include "micromind/base/error.h"
+#include "micromind/base/text.h"
 #include "micromind/base/file.h"
 #include "micromind/base/reflect.h"
 #include "micromind/graph/graph.h"
 
 namespace micromind {
 
+void to_json(nlohmann::json& j, const Shape& s) { j = std::vector<std::int32_t>(s.begin(), s.end()); }
+void from_json(const nlohmann::json& j, Shape& s) {
+  if (!j.is_array() || j.empty() || j.size() > 4) fail("graph", "{}: expected a shape of 1 to 4 extents, such as [3, 32, 32]", j.dump());
+  s = Shape();
+  for (const nlohmann::json& d : j) s.append(d.get<std::int32_t>());
+}
 void to_json(nlohmann::json& j, const Size& s) { j = s.h == s.w ? nlohmann::json(s.h) : nlohmann::json{s.h, s.w}; }
 void from_json(const nlohmann::json& j, Size& s) {
   s = j.is_array() ? Size(j.at(0).get<std::int32_t>(), j.at(1).get<std::int32_t>()) : Size(j.get<std::int32_t>());
@@ -80,7 +87,7 @@ Graph read_graph(const json& j) {
       read_attributes(n.value("attributes", json::object()), op);
       graph.add(name, std::move(op), values(n.at("inputs")));
     } catch (const json::exception& e) {
-      fail("graph", "node '{}': {}", name, e.what());
+      fail("graph", "node '{}': {}", name, without_tag(e.what()));
     }
     const std::vector<int> outputs = graph.nodes().back().outputs;
     for (std::size_t k = 0; k < outputs.size(); ++k) {
@@ -131,7 +138,7 @@ Graph graph_from_json(const json& j) {
   try {
     return read_graph(j);
   } catch (const json::exception& e) {
-    fail("graph", "not a graph: {}", e.what());
+    fail("graph", "not a graph: {}", without_tag(e.what()));
   }
 }
 
@@ -158,7 +165,7 @@ Graph load_graph(const std::string& path) {
   try {
     j = json::parse(read_text(path));
   } catch (const json::exception& e) {
-    fail("graph", "{} is no JSON: {}", path, e.what());
+    fail_with_hint("graph", "the file is damaged: put a copy back, or run the recipe anew", "{} is no JSON: {}", path, without_tag(e.what()));
   }
   try {
     return graph_from_json(j);

@@ -30,6 +30,10 @@ struct Lowered {
 
 Lowered lower(const Graph& graph);
 
+/// The graph of an int8 model (graph/model.h) as the Lowered that it already is: nodes and values stand for themselves.
+/// Lowering it again could change what runs, and with it the cost.
+Lowered as_lowered(const Graph& int8_graph);
+
 /// The runtime kernel that executes a lowered node: "conv2d_s8", "pointwise_conv2d_s8", "table_s8", …; "" for a node
 /// that costs nothing (flatten). It is the name of the file in runtime/kernels and of the row in the flash model.
 std::string_view kernel_of(const Graph& lowered, const Node& node);

@@ -7,20 +7,12 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/file.h"
+#include "error_of.h"
 
 namespace micromind {
 namespace {
 
 using testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 Graph every_operator() {
   Graph g("every");

@@ -38,7 +38,9 @@ enum class Function : std::uint8_t { none, relu, relu6, hard_swish, silu, sigmoi
 std::string_view to_string(Function function);
 Function function_from(std::string_view name);  ///< throws Error on an unknown name
 
-// JSON forms: a size is n or [h, w], padding [top, bottom, left, right], a function its name.
+// JSON forms: a shape is [C, H, W], a size n or [h, w], padding [top, bottom, left, right], a function its name.
+void to_json(nlohmann::json& j, const Shape& s);
+void from_json(const nlohmann::json& j, Shape& s);
 void to_json(nlohmann::json& j, const Size& s);
 void from_json(const nlohmann::json& j, Size& s);
 void to_json(nlohmann::json& j, const Padding& p);

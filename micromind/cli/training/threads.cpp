@@ -1,0 +1,24 @@
+// Keeps training quick on a machine that is busy with something else.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "micromind/cli/verbs.h"
+
+namespace micromind {
+
+// Threads of GCC's OpenMP spin for milliseconds at every barrier before they sleep. Where another process wants one of
+// the cores, the thread that works waits for the one that spins, and a step takes fifty times as long. The limit is read
+// when the library is loaded, before main(): hence the second start. It costs nothing on an idle machine.
+void limit_spinning(int argc, char** argv) {
+  constexpr std::array<std::string_view, 4> kVerbs = {"run", "train", "evaluate", "quantize"};
+  if (argc < 2 || std::find(kVerbs.begin(), kVerbs.end(), argv[1]) == kVerbs.end()) return;
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  ::setenv("GOMP_SPINCOUNT", "2000", 1);
+  ::execv("/proc/self/exe", argv);  // where that fails, go on as we are
+}
+
+}  // namespace micromind

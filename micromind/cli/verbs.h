@@ -1,0 +1,43 @@
+// The verbs of the command line, one file each. A function adds its verb to the parser; the verb runs while the parser
+// parses, prints to the console and throws Error.
+//
+// To add a verb: a file with such a function, a line here and one in main.cpp.
+#pragma once
+
+#include "micromind/cli/console.h"
+#include "micromind/run/run_folder.h"
+
+namespace micromind {
+
+// Work in every build.
+void add_inspect(CLI::App& app, Console& console);
+void add_deploy(CLI::App& app, Console& console);
+void add_export(CLI::App& app, Console& console);
+void add_report(CLI::App& app, Console& console);
+void add_targets(CLI::App& app, Console& console);
+void add_networks(CLI::App& app, Console& console);
+void add_operators(CLI::App& app, Console& console);
+void add_recipes(CLI::App& app, Console& console);
+
+// Need data sets or training: cli/training, or with -DMICROMIND_TRAIN=OFF their stand-ins in cli/no_training.
+void add_run(CLI::App& app, Console& console);
+void add_train(CLI::App& app, Console& console);
+void add_evaluate(CLI::App& app, Console& console);
+void add_quantize(CLI::App& app, Console& console);
+void add_predict(CLI::App& app, Console& console);
+void add_data(CLI::App& app, Console& console);
+void add_datasets(CLI::App& app, Console& console);
+
+struct DeployRequest {
+  std::string subject, target, output;
+  bool emulate = false;
+  std::int64_t inputs = 0;  ///< 0: the recipe's, or 8 for a model file
+};
+/// `deploy RUN`: its inputs are test images, so it needs the data sets.
+void deploy_run(const Console& console, const DeployRequest& request);
+/// Before training, and before anything else: may start the program again with other OpenMP settings.
+void limit_spinning(int argc, char** argv);
+/// Makes model.tflite of a trained run: calibration reads training images.
+void quantize_run(RunFolder& run);
+
+}  // namespace micromind

@@ -1,0 +1,188 @@
+#include "micromind/deploy/harness.h"
+
+#include <algorithm>
+#include <future>
+#include <iterator>
+#include <numeric>
+#include <span>
+#include <thread>
+
+#include "micromind/base/error.h"
+#include "micromind/base/file.h"
+#include "micromind/base/resource.h"
+#include "micromind/base/text.h"
+#include "micromind/cost/cost.h"
+#include "micromind/deploy/emulator.h"
+
+namespace micromind {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::int64_t kHarnessFlash =
+    16 * 1024;                                   // what measuring may add to a board's flash on the emulator
+constexpr double kInstructionsPerSecond = 20e6;  // of the emulator, at the least
+constexpr double kInstructionsPerMac = 60;       // of the kernels, at the most
+
+std::string rows(const Harness& h, const std::vector<Port>& ports, std::string_view array) {
+  std::string text = fmt::format("static const struct {{ size_t offset, bytes; }} {}[] = {{", array);
+  for (const Port& port : ports) {
+    const Placement& p = h.plan.placements[static_cast<std::size_t>(port.value)];
+    text += fmt::format("{{{}, {}}}, ", p.offset, p.bytes);
+  }
+  return text + "};\n";
+}
+
+std::int64_t total_bytes(const Graph& graph, const std::vector<Port>& ports) {
+  return std::accumulate(ports.begin(), ports.end(), std::int64_t{0}, [&](std::int64_t sum, const Port& p) {
+    return sum + graph.shape(p.value).elements();
+  });
+}
+
+std::string ports_header(const Harness& h, const Target& target, bool with_tables) {
+  const Graph& g = h.model.graph;
+  const MemoryBank& bank = arena_bank(target, h.plan.arena_bytes);
+  const std::string place = bank.name == target.main_bank().name
+                                ? ""
+                                : fmt::format("__attribute__((section(\".ram.{}\")))", bank.name);
+  std::string text = fmt::format("#include <stddef.h>\n\n#define ARENA_PLACE {}\n", place);
+  if (!with_tables) return text;
+  text += fmt::format("#define INPUT_COUNT {}\n#define OUTPUT_COUNT {}\n#define INPUT_BYTES {}u\n",
+                      g.inputs().size(), g.outputs().size(), total_bytes(g, g.inputs()));
+  return text + rows(h, g.inputs(), "inputs") + rows(h, g.outputs(), "outputs");
+}
+
+BuildResult build(const Harness& h, const Target& target, const std::string& kind,
+                  std::vector<std::string> defines) {
+  const fs::path sources = h.work / (kind + "_source");
+  write_atomic(sources / "main.c", resource(fmt::format("runtime/harness/{}_main.c", kind)));
+  if (kind != "size") write_atomic(sources / "arena.h", resource("runtime/harness/arena.h"));
+  write_atomic(sources / "ports.h", ports_header(h, target, kind == "run" || kind == "trace"));
+  BuildOptions options;
+  options.include_folders = {h.emitted};
+  options.extra_sources = {h.emitted / "model.c"};
+  options.defines = std::move(defines);
+  return build_image(target, sources, h.work / (kind + "_build"), options);
+}
+
+// The measuring code around the model may use a little more flash than the board has, where the machine has
+// it.
+Target with_room(Target target) {
+  if (!target.emulator) return target;
+  for (const std::string& name : target_names()) {
+    const Target machine = load_target(name);
+    if (machine.emulator && machine.emulator->machine == target.emulator->machine)
+      target.flash.bytes =
+          std::max(target.flash.bytes, std::min(target.flash.bytes + kHarnessFlash, machine.flash.bytes));
+  }
+  return target;
+}
+
+void write_inputs(const fs::path& file, const std::vector<ByteTensor>& inputs) {
+  std::vector<std::uint8_t> all;
+  for (const ByteTensor& input : inputs)
+    for (const std::int8_t b : input) all.push_back(static_cast<std::uint8_t>(b));
+  write_atomic(file, std::span<const std::uint8_t>(all));
+}
+
+EmulatorResult emulate(const Harness& h, const Target& target, const BuildResult& built,
+                       const fs::path& folder, std::size_t runs) {
+  const Graph& g = h.model.graph;
+  double work = 1e6;
+  for (const Node& node : g.nodes())
+    work +=
+        kInstructionsPerMac * static_cast<double>(macs(node.op, g.input_shapes(node), g.output_shapes(node)) +
+                                                  g.shape(node.outputs[0]).elements());
+  EmulatorResult result = run_on_emulator(
+      target, built.elf,
+      {.folder = folder, .timeout_s = 60 + work * static_cast<double>(runs + 1) / kInstructionsPerSecond});
+  if (result.exit_status == 0) return result;
+  static constexpr std::string_view reasons[] = {"cannot read its inputs", "cannot write its outputs",
+                                                 "model_run() refused its arena"};
+  const int reason = result.exit_status - 2;
+  fail("deploy", "the program on {} ended with status {} ({}): {}", target.name, result.exit_status,
+       reason >= 0 && reason < 3 ? reasons[reason] : "unknown", result.output);
+}
+
+// Cuts the file's bytes into the tensors of the given sizes.
+std::vector<ByteTensor> read_tensors(const fs::path& file, const std::vector<std::int64_t>& sizes) {
+  const Bytes bytes = read_bytes(file);
+  const std::int64_t expected = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0});
+  if (static_cast<std::int64_t>(bytes.size()) != expected)
+    fail("deploy", "{}: expected {} bytes from the core, found {}", file.filename().string(), expected,
+         bytes.size());
+  std::vector<ByteTensor> tensors;
+  auto from = bytes.begin();
+  for (const std::int64_t size : sizes) {
+    tensors.emplace_back(from, from + size);
+    from += size;
+  }
+  return tensors;
+}
+
+CoreRun run_some(const Harness& h, const Target& target, const BuildResult& built, const std::string& name,
+                 const std::vector<ByteTensor>& inputs) {
+  const fs::path folder = h.work / name;
+  write_inputs(folder / "inputs.bin", inputs);
+  const EmulatorResult result = emulate(h, target, built, folder, inputs.size());
+  const std::vector<std::int64_t> sizes(inputs.size(), total_bytes(h.model.graph, h.model.graph.outputs()));
+  return {read_tensors(folder / "outputs.bin", sizes), result.report("instructions"),
+          result.report("instructions_most"), result.report("stack_bytes")};
+}
+
+}  // namespace
+
+const MemoryBank& arena_bank(const Target& target, std::int64_t arena_bytes) {
+  const ArenaPlace place = place_arena(target, arena_bytes);
+  if (place.fits) return *place.bank;
+  fail_with_hint("deploy", "a smaller network or input; `micromind inspect` names the layer with most live bytes",
+                 "the model does not fit {}: its arena takes {}, and bank '{}' has room for {} ({} bytes too few)", target.name,
+                 format_bytes(arena_bytes), place.bank->name, format_bytes(place.room()), format_count(arena_bytes - place.room()));
+}
+
+BuildResult build_size_image(const Harness& harness, const Target& target) {
+  return build(harness, target, "size", {});
+}
+
+CoreRun run_on_core(const Harness& h, const Target& emulated, const std::vector<ByteTensor>& inputs) {
+  const Target target = with_room(emulated);
+  const BuildResult built = build(h, target, "run", {});
+  // Inputs are independent of each other, so several emulators share them.
+  const std::size_t parts =
+      std::clamp<std::size_t>(inputs.size() / 4, 1, std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+  const auto run_part = [&](std::size_t part) {
+    const auto at = [&](std::size_t k) {
+      return inputs.begin() + static_cast<std::ptrdiff_t>(inputs.size() * k / parts);
+    };
+    return run_some(h, target, built, fmt::format("run_files_{}", part), {at(part), at(part + 1)});
+  };
+  std::vector<std::future<CoreRun>> others;
+  for (std::size_t part = 1; part < parts; ++part)
+    others.push_back(std::async(std::launch::async, run_part, part));
+  CoreRun all = run_part(0);
+  for (std::future<CoreRun>& other : others) {
+    CoreRun run = other.get();
+    all.instructions_most = std::max(all.instructions_most, run.instructions_most);
+    std::move(run.outputs.begin(), run.outputs.end(), std::back_inserter(all.outputs));
+  }
+  return all;
+}
+
+CoreTrace trace_on_core(const Harness& h, const Target& emulated, const ByteTensor& input) {
+  const Target target = with_room(emulated);
+  const BuildResult built = build(h, target, "trace", {"MODEL_TRACE"});
+  const fs::path folder = h.work / "trace_files";
+  write_inputs(folder / "inputs.bin", {input});
+  const EmulatorResult result = emulate(h, target, built, folder, 1);
+  std::vector<std::int64_t> sizes;
+  for (const Node& node : h.model.graph.nodes())
+    for (const int v : node.outputs) sizes.push_back(h.model.graph.shape(v).elements());
+  CoreTrace trace{read_tensors(folder / "trace.bin", sizes), {}};
+  for (const auto& [name, value] : result.reports)
+    if (name == "layer_instructions") trace.instructions.push_back(value);
+  if (trace.instructions.size() != sizes.size())
+    fail("deploy", "expected figures of {} layer outputs from the core, found {}", sizes.size(),
+         trace.instructions.size());
+  return trace;
+}
+
+}  // namespace micromind

@@ -1,0 +1,54 @@
+// The programs around an emitted model that measure it: an image whose size counts, one that runs every
+// input, one that records layer by layer. Their C is in runtime/harness.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "micromind/deploy/cross.h"
+#include "micromind/deploy/deploy.h"
+#include "micromind/graph/model.h"
+#include "micromind/memory/plan.h"
+#include "micromind/targets/target.h"
+
+namespace micromind {
+
+using ByteTensor = std::vector<std::int8_t>;
+
+/// The bank that holds the arena: the first, beside stack and static data, or else the first that is large
+/// enough. Throws Error that says by how much the largest is too small.
+const MemoryBank& arena_bank(const Target& target, std::int64_t arena_bytes);
+
+/// What a program is built of.
+struct Harness {
+  const Model& model;
+  const MemoryPlan& plan;
+  std::filesystem::path emitted;  ///< folder that write_c() filled, prefix "model"
+  std::filesystem::path work;     ///< builds go below
+};
+
+BuildResult build_size_image(const Harness& harness, const Target& target);
+
+/// What the core did. `target` is an emulation_target().
+struct CoreRun {
+  std::vector<ByteTensor> outputs;  ///< per input, all of the graph's outputs one after another
+  std::int64_t instructions = 0;    ///< of the first input
+  std::int64_t instructions_most = 0;
+  std::int64_t stack_bytes = 0;
+};
+CoreRun run_on_core(const Harness& harness, const Target& target, const std::vector<ByteTensor>& inputs);
+
+struct CoreTrace {
+  std::vector<ByteTensor> values;          ///< per output of every node, in node order
+  std::vector<std::int64_t> instructions;  ///< likewise; a node's first output has its work
+};
+CoreTrace trace_on_core(const Harness& harness, const Target& target, const ByteTensor& input);
+
+/// Runs `inputs` on the host and sets layers, outputs_compared, outputs_identical and first_difference of
+/// `deployment`.
+void compare(const Model& model, const std::vector<ByteTensor>& inputs, const CoreRun& run,
+             const CoreTrace& trace, Deployment& deployment);
+
+}  // namespace micromind

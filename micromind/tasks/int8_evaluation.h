@@ -1,0 +1,22 @@
+// The int8 model over a data set, on the host's cores: an executor a thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "micromind/data/augment.h"
+#include "micromind/data/dataset.h"
+#include "micromind/graph/model.h"
+#include "micromind/metrics/classification.h"
+
+namespace micromind {
+
+/// Accuracy of an int8 classifier. `threads` 0: one a core; the result does not depend on it. Throws Interrupted when
+/// the user stops it.
+ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, const Normalization& normalization, int threads = 0);
+
+/// The first `count` images in the model's int8 input form (H, W, C).
+std::vector<std::vector<std::int8_t>> int8_inputs(const Model& model, const Dataset& dataset, const Normalization& normalization,
+                                                  std::int64_t count);
+
+}  // namespace micromind

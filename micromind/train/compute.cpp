@@ -1,0 +1,49 @@
+#include "micromind/train/compute.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "micromind/base/error.h"
+#include "micromind/base/text.h"
+
+namespace micromind {
+namespace {
+
+// Every step frees and allocates the same activations. By default glibc hands blocks of this size back to the kernel
+// each time, and a fifth of the training time goes to page faults; kept, they cost nothing.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
+}  // namespace
+
+int set_compute_threads(int threads) {
+  if (threads < 0 || threads > 4096) fail("recipe", "train.threads = {}: expected 0 (one a core) to 4096", threads);
+  if (threads == 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  keep_freed_memory();
+  at::set_num_threads(threads);
+  // OpenBLAS with its own pool of threads does not hear of OpenMP's number.
+  using SetThreads = void (*)(int);
+  if (const auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(threads);
+  return threads;
+}
+
+void check_device(const std::string& device) {
+  const std::vector<std::string> known = {"cpu", "cuda"};
+  if (std::find(known.begin(), known.end(), device) == known.end())
+    fail_with_hint("recipe", name_hint(device, known), "train.device: unknown device '{}'", device);
+  if (device == "cuda" && !at::globalContext().hasCUDA())
+    fail_with_hint("recipe", "use --device cpu, or build with a libtorch for CUDA on a machine with a GPU",
+                   "train.device = cuda, but this libtorch finds no CUDA device");
+}
+
+}  // namespace micromind

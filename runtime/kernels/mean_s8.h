@@ -1,0 +1,54 @@
+/* Mean over height and width, int8: TFLite MEAN over axes 1 and 2.
+ *
+ *   input [in_h][in_w][channels]   output [channels]
+ *
+ * multiplier and shift stand for input scale / output scale; 1 / (in_h * in_w) is folded into them as
+ * TFLite's QuantizedMeanOrSum does, by mm_mean_s8_fold. mm_mean_s8 folds on each call (a constant where the
+ * parameters are constants); mm_mean_s8_folded takes them folded. in_h * in_w ≤ 2^22. Output may lie on the
+ * input's first bytes.
+ */
+#ifndef MICROMIND_RUNTIME_KERNELS_MEAN_S8_H
+#define MICROMIND_RUNTIME_KERNELS_MEAN_S8_H
+
+#include "common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+  int32_t in_h, in_w, channels;
+  int32_t input_zero_point, output_zero_point;
+  int32_t multiplier; /* Q31 */
+  int32_t shift;      /* -31…31, positive to the left */
+} mm_mean_s8_params;
+
+/* multiplier * 2^shift / count as a multiplier and a shift no less than -31; count ≥ 1. */
+static inline void mm_mean_s8_fold(int32_t count, int32_t multiplier, int32_t shift,
+                                   int32_t* folded_multiplier, int32_t* folded_shift) {
+  const int32_t bits = mm_min(31 - mm_leading_zeros((uint32_t)count), 31 + shift); /* floor(log2(count)) */
+  *folded_multiplier = (int32_t)((int64_t)((uint64_t)multiplier << bits) / count);
+  *folded_shift = shift - bits;
+}
+
+/* multiplier and shift already hold 1 / count. */
+static inline void mm_mean_s8_folded(const mm_mean_s8_params* p, const int8_t* input, int8_t* output) {
+  const int32_t pixels = p->in_h * p->in_w;
+  for (int32_t channel = 0; channel < p->channels; ++channel) {
+    int32_t sum = -p->input_zero_point * pixels;
+    for (int32_t pixel = 0; pixel < pixels; ++pixel) sum += input[pixel * p->channels + channel];
+    output[channel] = mm_requantize_s8(sum, p->multiplier, p->shift, p->output_zero_point, -128, 127);
+  }
+}
+
+static inline void mm_mean_s8(const mm_mean_s8_params* p, const int8_t* input, int8_t* output) {
+  mm_mean_s8_params folded = *p;
+  mm_mean_s8_fold(p->in_h * p->in_w, p->multiplier, p->shift, &folded.multiplier, &folded.shift);
+  mm_mean_s8_folded(&folded, input, output);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,18 @@
+/* Faults in the way that FAULT chooses. */
+#include "board/print.h"
+
+__attribute__((noinline)) static void crash(void) {
+#if FAULT == 1
+  __asm__ volatile("udf #0");
+#elif FAULT == 2
+  *(volatile uint32_t*)0x5F000000u = 1u; /* no memory there on any of the machines */
+#elif FAULT == 3
+  ((void (*)(void))0x90000000u)(); /* Arm state: an even address */
+#endif
+}
+
+int main(void) {
+  mm_host_print("about to crash\n");
+  crash();
+  return 0;
+}
