@@ -14,13 +14,13 @@ Count count(const Graph& graph, const Node& node) {
   const auto out = [&]() -> const Shape& { return graph.shape(node.outputs[0]); };
   return std::visit(Overloaded{
                         [&](const Conv2d& op) -> Count {
-                          const std::int64_t weights = std::int64_t{op.out_channels} * (in().channels() / op.groups) * op.kernel.h * op.kernel.w;
+                          const std::int64_t weights = op.weights(in());
                           const std::int64_t bias = op.bias ? op.out_channels : 0;
                           const std::int64_t area = std::int64_t{out().height()} * out().width();
                           return {weights + bias, weights * area, (weights + bias) * area};
                         },
                         [&](const Linear& op) -> Count {
-                          const std::int64_t weights = std::int64_t{op.out_features} * in()[0];
+                          const std::int64_t weights = op.weights(in());
                           const std::int64_t bias = op.bias ? op.out_features : 0;
                           return {weights + bias, weights, weights + bias};
                         },

@@ -36,10 +36,9 @@ std::int64_t constant_bytes(const Graph& lowered, const Node& node) {
   const Shape& in = lowered.shape(node.inputs[0]);
   return std::visit(Overloaded{
                         [&](const Conv2d& op) {
-                          const std::int64_t weights = std::int64_t{op.out_channels} * (in.channels() / op.groups) * op.kernel.h * op.kernel.w;
-                          return weighted(weights, op.out_channels, op.out_channels, op.depthwise(in) ? 88 : 92);
+                          return weighted(op.weights(in), op.out_channels, op.out_channels, op.depthwise(in) ? 88 : 92);
                         },
-                        [&](const Linear& op) { return weighted(std::int64_t{op.out_features} * in[0], op.out_features, 1, 44); },
+                        [&](const Linear& op) { return weighted(op.weights(in), op.out_features, 1, 44); },
                         [](const Activation&) { return std::int64_t{256 + 8}; },
                         [](const Requantize&) { return std::int64_t{256 + 8}; },
                         [](const Add&) { return std::int64_t{52}; },

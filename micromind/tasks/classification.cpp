@@ -23,13 +23,13 @@ at::Tensor image_tensor(Batch& batch, bool channels_last) {
   return at::from_blob(batch.images.data(), sizes, strides, at::kFloat);
 }
 
-LoaderOptions loader_options(const Recipe& recipe, int channels) {
+LoaderOptions loader_options(const Recipe& recipe, const Graph& graph) {
   return {.batch_size = recipe.train.batch_size, .threads = recipe.train.loader_threads, .seed = recipe.run.seed,
-          .normalization = input_normalization(recipe, channels), .channels_last = recipe.train.channels_last};
+          .normalization = input_normalization(recipe, graph), .channels_last = recipe.train.channels_last};
 }
 
-LoaderOptions training_options(const Recipe& recipe, const Dataset& dataset, int channels) {
-  LoaderOptions options = loader_options(recipe, channels);
+LoaderOptions training_options(const Recipe& recipe, const Dataset& dataset, const Graph& graph) {
+  LoaderOptions options = loader_options(recipe, graph);
   options.shuffle = true;
   options.drop_last = dataset.size() >= recipe.train.batch_size;  // a set smaller than a batch trains whole
   options.augment.horizontal_flip = recipe.data.horizontal_flip;
@@ -51,8 +51,6 @@ ClassificationResult evaluate(GraphModule& module, Loader& loader, int classes) 
   return meter.result();
 }
 
-int input_channels(const Graph& graph) { return graph.shape(graph.inputs()[0].value).channels(); }
-
 int output_classes(const Graph& graph) { return graph.shape(graph.outputs()[0].value)[0]; }
 
 std::unique_ptr<Dataset> open_checked(const Recipe& recipe, const Graph& graph, DataSplit split) {
@@ -68,8 +66,8 @@ class ClassificationTask : public Task {
         classes_(output_classes(graph)),
         train_(open_checked(recipe, graph, DataSplit::train)),
         validation_(open_checked(recipe, graph, DataSplit::validation)),
-        train_loader_(*train_, training_options(recipe, *train_, input_channels(graph))),
-        validation_loader_(*validation_, loader_options(recipe, input_channels(graph))) {
+        train_loader_(*train_, training_options(recipe, *train_, graph)),
+        validation_loader_(*validation_, loader_options(recipe, graph)) {
     if (!(smoothing_ >= 0 && smoothing_ < 1))
       fail("recipe", "train.label_smoothing = {}: expected a number in [0, 1)", smoothing_);
   }
@@ -123,7 +121,8 @@ DatasetOptions dataset_options(const Recipe& recipe, DataSplit split) {
           .seed = recipe.run.seed};
 }
 
-Normalization input_normalization(const Recipe& recipe, int channels) {
+Normalization input_normalization(const Recipe& recipe, const Graph& graph) {
+  const int channels = graph.shape(graph.inputs()[0].value).channels();
   const DataSection& data = recipe.data;
   if (data.mean.empty() && data.deviation.empty()) return known_normalization(data.name, channels);
   Normalization n;
@@ -167,7 +166,7 @@ ClassificationResult evaluate_classification(const Recipe& recipe, const Graph& 
     const std::unique_ptr<Dataset> dataset = open_checked(recipe, graph, split);
     GraphModule module(graph, module_options(recipe));
     module.load(weights);
-    Loader loader(*dataset, loader_options(recipe, input_channels(graph)));
+    Loader loader(*dataset, loader_options(recipe, graph));
     return evaluate(module, loader, output_classes(graph));
   });
 }

@@ -21,8 +21,9 @@ namespace micromind {
 /// come as stored.
 DatasetOptions dataset_options(const Recipe& recipe, DataSplit split);
 
-/// The recipe's mean and deviation, else the data set's own. Throws Error unless they are one number a channel.
-Normalization input_normalization(const Recipe& recipe, int channels);
+/// The recipe's mean and deviation, else the data set's own. Throws Error unless they are one number a channel of the
+/// network's input.
+Normalization input_normalization(const Recipe& recipe, const Graph& graph);
 
 /// Throws Error when the network is no classifier of these data: class count, channels, height and width.
 void check_classifier(const Graph& graph, const Dataset& dataset);

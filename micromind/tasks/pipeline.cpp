@@ -45,8 +45,6 @@ Weights best_weights(const RunFolder& run) {
 
 Model read_int8(const RunFolder& run) { return read_tflite(run.need(run.tflite_file(), "quantize")); }
 
-int channels_of(const Graph& graph) { return graph.shape(graph.inputs().front().value).channels(); }
-
 // Ranges of all values over training images, as they come without augmentation.
 std::vector<Range> calibrate(const Recipe& recipe, const Graph& graph, const Weights& weights, std::int64_t& samples) {
   DatasetOptions options = dataset_options(recipe, DataSplit::train);
@@ -59,7 +57,7 @@ std::vector<Range> calibrate(const Recipe& recipe, const Graph& graph, const Wei
   module.eval();
   Calibrator calibrator(graph.values().size());
   module.observe_values([&](int value, std::span<const float> numbers) { calibrator.observe(value, numbers); });
-  Loader loader(*images, {.batch_size = 32, .threads = recipe.train.loader_threads, .normalization = input_normalization(recipe, channels_of(graph))});
+  Loader loader(*images, {.batch_size = 32, .threads = recipe.train.loader_threads, .normalization = input_normalization(recipe, graph)});
   Batch batch;
   for (loader.start_epoch(0); loader.next(batch);) {
     if (interrupted()) throw Interrupted("quantize", "stopped");
@@ -154,7 +152,7 @@ json stage_evaluate(RunFolder& run, const StageHooks& hooks) {
   std::error_code ignored;
   if (std::filesystem::exists(run.tflite_file(), ignored)) {
     note(hooks, "evaluating the int8 model on this computer");
-    const ClassificationResult int8 = evaluate_int8(read_int8(run), *test, input_normalization(recipe, channels_of(graph)), recipe.train.threads);
+    const ClassificationResult int8 = evaluate_int8(read_int8(run), *test, input_normalization(recipe, graph), recipe.train.threads);
     result["int8_top1"] = int8.top1;
     result["int8_top5"] = int8.top5;
     result["int8_confusion"] = int8.confusion;
@@ -174,7 +172,7 @@ json stage_deploy(RunFolder& run, const DeployStage& options, const StageHooks& 
   const Model model = read_int8(run);
   const Target target = load_target(options.target.empty() ? recipe.deploy.target : options.target);
   const std::unique_ptr<Dataset> test = open_dataset(dataset_options(recipe, DataSplit::test));
-  const auto inputs = int8_inputs(model, *test, input_normalization(recipe, channels_of(model.graph)),
+  const auto inputs = int8_inputs(model, *test, input_normalization(recipe, model.graph),
                                   options.inputs > 0 ? options.inputs : recipe.deploy.inputs);
   DeployOptions deploy_options;
   deploy_options.emulate = options.emulate;

@@ -39,7 +39,7 @@ std::vector<Prediction> predict(const RunFolder& run, const std::vector<std::str
     module.load(load_checkpoint(run.need(run.checkpoints() / "best.pt", "train")));
     module.eval();
   }
-  const PixelScaler scaler(input_normalization(run.recipe(), shape.channels()), shape.channels());
+  const PixelScaler scaler(input_normalization(run.recipe(), graph), shape.channels());
   std::vector<Prediction> list;
   for (const std::string& file : files) {
     const Image image = read_image(file, shape.channels(), shape.height());

@@ -21,7 +21,7 @@ std::vector<ParameterSpec> Conv2d::parameters(ShapeSpan in) const {
 }
 
 std::int64_t Conv2d::macs(ShapeSpan in, ShapeSpan out) const {
-  return out[0].elements() * (in[0].channels() / groups) * kernel.h * kernel.w;
+  return weights(in[0]) * out[0].height() * out[0].width();
 }
 
 }  // namespace micromind

@@ -30,6 +30,10 @@ struct Conv2d {
   Shapes infer(ShapeSpan in) const;
   std::vector<ParameterSpec> parameters(ShapeSpan in) const;
   std::int64_t macs(ShapeSpan in, ShapeSpan out) const;
+  /// Numbers in the weight; each meets every pixel of the output once.
+  std::int64_t weights(const Shape& in) const {
+    return std::int64_t{out_channels} * (in.channels() / groups) * kernel.h * kernel.w;
+  }
   /// Each output channel sees one input channel: the weights are (KH, KW, C) in the runtime.
   bool depthwise(const Shape& in) const { return groups > 1 && groups == in.channels(); }
   bool pointwise() const { return kernel == Size(1) && stride == Size(1) && groups == 1 && !padding.any(); }

@@ -18,6 +18,6 @@ std::vector<ParameterSpec> Linear::parameters(ShapeSpan in) const {
   return list;
 }
 
-std::int64_t Linear::macs(ShapeSpan in, ShapeSpan out) const { return in[0].elements() * out[0].elements(); }
+std::int64_t Linear::macs(ShapeSpan in, ShapeSpan) const { return weights(in[0]); }
 
 }  // namespace micromind

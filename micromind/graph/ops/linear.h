@@ -20,6 +20,7 @@ struct Linear {
   bool operator==(const Linear&) const = default;
   Shapes infer(ShapeSpan in) const;
   std::vector<ParameterSpec> parameters(ShapeSpan in) const;
+  std::int64_t weights(const Shape& in) const { return std::int64_t{out_features} * in[0]; }
   std::int64_t macs(ShapeSpan in, ShapeSpan out) const;
 };
 
