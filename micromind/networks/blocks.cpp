@@ -81,20 +81,20 @@ int phinet_block(Graph& g, const std::string& name, int x, const PhiNetBlockOpti
 namespace {
 
 // The broadcast tensor at the size and width of the compressed x.
-int broadcast_skip(Graph& g, const std::string& name, int x, int channels, const XiConvOptions& o) {
+int broadcast_skip(Graph& g, const std::string& name, int x, const XiConvOptions& o) {
   const Shape wanted = g.shape(x), from = g.shape(o.skip);
   int s = o.skip;
   if (from.height() != wanted.height() || from.width() != wanted.width())
     s = g.add(name + ".skip.pool", AdaptiveAvgPool2d{.output = {wanted.height(), wanted.width()}}, {s});
   s = g.add(name + ".skip.conv",
-            Conv2d{.out_channels = channels, .kernel = o.skip_kernel, .padding = o.skip_kernel / 2, .groups = o.groups, .bias = false}, {s});
+            Conv2d{.out_channels = wanted.channels(), .kernel = o.skip_kernel, .padding = o.skip_kernel / 2, .groups = o.groups, .bias = false}, {s});
   return g.add(name + ".skip.add", Add{}, {x, s});
 }
 
-int attend(Graph& g, const std::string& name, int x, const XiConvOptions& o) {
+int attend(Graph& g, const std::string& name, int x, int reduced, const XiConvOptions& o) {
   int y = x;
   if (o.attention_lite)
-    y = g.add(name + ".reduce", Conv2d{.out_channels = o.out_channels / o.gamma / 2, .groups = o.groups, .bias = false}, {y});
+    y = g.add(name + ".reduce", Conv2d{.out_channels = reduced, .groups = o.groups, .bias = false}, {y});
   y = g.add(name + ".conv",
             Conv2d{.out_channels = o.out_channels, .kernel = o.attention_kernel, .padding = o.attention_kernel / 2, .groups = o.groups, .bias = false},
             {y});
@@ -105,19 +105,21 @@ int attend(Graph& g, const std::string& name, int x, const XiConvOptions& o) {
 }  // namespace
 
 int xi_conv(Graph& g, const std::string& name, int x, const XiConvOptions& o) {
-  if (o.gamma < 1 || o.out_channels / o.gamma < 1)
-    fail("xi_conv", "{}: gamma = {} leaves no channel of {}", name, o.gamma, o.out_channels);
-  if (o.attention && o.attention_lite && o.out_channels / o.gamma / 2 < 1)
+  if (o.gamma < 1) fail("xi_conv", "{}: gamma = {}: expected at least 1", name, o.gamma);
+  const int compressed = o.compressed > 0 ? o.compressed : o.out_channels / o.gamma;
+  const int reduced = o.attention_reduced > 0 ? o.attention_reduced : compressed / 2;
+  if (compressed < 1) fail("xi_conv", "{}: gamma = {} leaves no channel of {}", name, o.gamma, o.out_channels);
+  if (o.attention && o.attention_lite && reduced < 1)
     fail_with_hint("xi_conv", "use more channels (alpha) or less compression (gamma)", "{}: no channel is left for attention: {} / {} / 2",
                    name, o.out_channels, o.gamma);
-  if (o.gamma > 1) x = g.add(name + ".compress", Conv2d{.out_channels = o.out_channels / o.gamma, .groups = o.groups, .bias = false}, {x});
-  if (o.skip >= 0) x = broadcast_skip(g, name, x, o.out_channels / o.gamma, o);
+  if (o.gamma > 1) x = g.add(name + ".compress", Conv2d{.out_channels = compressed, .groups = o.groups, .bias = false}, {x});
+  if (o.skip >= 0) x = broadcast_skip(g, name, x, o);
   if (o.pool > 0) x = g.add(name + ".pool", MaxPool2d{.kernel = o.pool, .stride = o.pool}, {x});
   const Padding padding = o.padding >= 0 ? Padding(o.padding) : Padding(o.kernel.h / 2, o.kernel.h / 2, o.kernel.w / 2, o.kernel.w / 2);
   x = conv_bn_act(g, name, x,
                   {.out_channels = o.out_channels, .kernel = o.kernel, .stride = o.stride, .padding = padding, .groups = o.groups,
                    .batch_norm = o.batch_norm, .norm = o.norm, .activation = o.activation});
-  if (o.attention) x = attend(g, name + ".attention", x, o);
+  if (o.attention) x = attend(g, name + ".attention", x, reduced, o);
   if (o.dropout > 0) x = g.add(name + ".dropout", Dropout{.p = static_cast<float>(o.dropout)}, {x});
   return x;
 }
@@ -137,7 +139,7 @@ int residual_block(Graph& g, const std::string& name, int x, const ResidualOptio
 int inverted_residual(Graph& g, const std::string& name, int x, const InvertedResidualOptions& o) {
   const int input = x, channels = g.shape(x).channels();
   if (o.expansion != 1)
-    x = conv_bn_act(g, name + ".expand", x, {.out_channels = channels * o.expansion, .norm = o.norm, .activation = o.activation});
+    x = conv_bn_act(g, name + ".expand", x, {.out_channels = o.expanded > 0 ? o.expanded : channels * o.expansion, .norm = o.norm, .activation = o.activation});
   x = depthwise_bn_act(g, name + ".depthwise", x,
                        {.kernel = o.kernel, .stride = o.stride, .padding = o.kernel / 2, .norm = o.norm, .activation = o.activation});
   x = conv_bn_act(g, name + ".project", x, {.out_channels = o.out_channels, .norm = o.norm, .activation = Function::none});

@@ -94,9 +94,11 @@ struct XiConvOptions {
   int groups = 1;
   Function activation = Function::silu;  ///< none: no node
   int gamma = 4;          ///< compression: the main convolution reads out_channels/gamma channels; 1: none
+  int compressed = 0;     ///< channels the main convolution reads, where gamma > 1; 0: out_channels/gamma
   bool attention = true;
   int attention_kernel = 3;
-  bool attention_lite = true;  ///< 1×1 to out_channels/gamma/2 before the attention's convolution
+  bool attention_lite = true;  ///< 1×1 to fewer channels before the attention's convolution
+  int attention_reduced = 0;   ///< those channels; 0: compressed/2
   int pool = 0;           ///< max pooling before the main convolution; 0: none
   bool batch_norm = true;
   NormOptions norm;
@@ -123,6 +125,7 @@ int residual_block(Graph& g, const std::string& name, int x, const ResidualOptio
 struct InvertedResidualOptions {
   int out_channels = 0;
   int expansion = 6;  ///< 1: no expanding convolution
+  int expanded = 0;   ///< channels of the depthwise convolution; 0: expansion × those of the input
   int kernel = 3, stride = 1;
   Function activation = Function::relu6;
   NormOptions norm;

@@ -41,22 +41,33 @@ Graph build_v1(const MobileNetV1Options& o) {
   return g;
 }
 
-Graph build_v2(const MobileNetV2Options& o) {
-  struct Stage {
-    int expansion, filters, repeats, stride;
-  };
-  constexpr std::array<Stage, 7> stages = {{{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}};
+struct StageV2 {
+  int expansion, filters, repeats, stride;
+};
+constexpr std::array<StageV2, 7> kStagesV2 = {
+    {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}};
+constexpr int kSlotsV2 = 1 + 1 + 16 * 2 + 1;  // stem, block 0, the blocks that expand, last
+
+void check_v2(const MobileNetV2Options& o) {
+  check("mobilenet-v2", o);
+  expect_range("mobilenet-v2", "divisor", o.divisor, 1, 1024);
+}
+
+Graph build_v2(const MobileNetV2Options& o, std::span<const int> slots) {
+  WidthReader widths("mobilenet-v2", slots, kSlotsV2);
   Graph g("mobilenet-v2");
   g.reserve(9 * 17 + 12);
-  const auto width = [&](double filters) { return make_divisible(filters, o.divisor); };
   int x = g.add_input("image", o.input);
-  x = conv_bn_act(g, "stem", x, {.out_channels = width(32 * o.alpha), .kernel = 3, .stride = 2, .padding = 1, .activation = Function::relu6});
+  x = conv_bn_act(g, "stem", x, {.out_channels = widths.next(), .kernel = 3, .stride = 2, .padding = 1, .activation = Function::relu6});
   int index = 0;
-  for (const Stage& stage : stages)
-    for (int i = 0; i < stage.repeats; ++i, ++index)
-      x = inverted_residual(g, "blocks." + std::to_string(index), x,
-                            {.out_channels = width(stage.filters * o.alpha), .expansion = stage.expansion, .stride = i == 0 ? stage.stride : 1});
-  x = conv_bn_act(g, "last", x, {.out_channels = width(1280 * std::max(1.0, o.alpha)), .activation = Function::relu6});
+  for (const StageV2& stage : kStagesV2)
+    for (int i = 0; i < stage.repeats; ++i, ++index) {
+      const int expanded = stage.expansion != 1 ? widths.next() : 0;
+      x = inverted_residual(
+          g, "blocks." + std::to_string(index), x,
+          {.out_channels = widths.next(), .expansion = stage.expansion, .expanded = expanded, .stride = i == 0 ? stage.stride : 1});
+    }
+  x = conv_bn_act(g, "last", x, {.out_channels = widths.next(), .activation = Function::relu6});
   if (!o.include_top) {
     g.add_output("features", x);
     return g;
@@ -75,10 +86,27 @@ Graph mobilenet_v1(const MobileNetV1Options& options) {
   return build_family("mobilenet-v1", options.input, [&] { return build_v1(options); });
 }
 
+std::vector<int> mobilenet_v2_widths(const MobileNetV2Options& o) {
+  check_v2(o);
+  const auto width = [&](double filters) { return make_divisible(filters, o.divisor); };
+  std::vector<int> widths = {width(32 * o.alpha)};
+  widths.reserve(kSlotsV2);
+  for (const StageV2& stage : kStagesV2)
+    for (int i = 0; i < stage.repeats; ++i) {
+      if (stage.expansion != 1) widths.push_back(widths.back() * stage.expansion);
+      widths.push_back(width(stage.filters * o.alpha));
+    }
+  widths.push_back(width(1280 * std::max(1.0, o.alpha)));
+  return widths;
+}
+
+Graph mobilenet_v2_with_widths(const MobileNetV2Options& options, std::span<const int> widths) {
+  check_v2(options);
+  return build_family("mobilenet-v2", options.input, [&] { return build_v2(options, widths); });
+}
+
 Graph mobilenet_v2(const MobileNetV2Options& options) {
-  check("mobilenet-v2", options);
-  expect_range("mobilenet-v2", "divisor", options.divisor, 1, 1024);
-  return build_family("mobilenet-v2", options.input, [&] { return build_v2(options); });
+  return build_family("mobilenet-v2", options.input, [&] { return mobilenet_v2_with_widths(options, mobilenet_v2_widths(options)); });
 }
 
 }  // namespace micromind

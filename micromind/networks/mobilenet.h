@@ -2,6 +2,9 @@
 // 96×96, two classes; Banbury et al., 2021). V2: Sandler et al., CVPR 2018.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "micromind/graph/graph.h"
 
 namespace micromind {
@@ -45,5 +48,15 @@ struct MobileNetV2Options {
 /// Stem, the 17 inverted residuals of the paper's table 2, the last 1×1 convolution; ReLU6, symmetric padding.
 /// Nodes: stem.*, blocks.<i>.{expand,depthwise,project}.*, blocks.<i>.add, last.*, head.*, head.dropout, classifier.
 Graph mobilenet_v2(const MobileNetV2Options& options = {});
+
+/// The 35 channel counts that alpha and divisor come to, in the order of the network: stem; block 0 (which does not
+/// expand); then expanded, out for blocks 1 … 16; last.
+std::vector<int> mobilenet_v2_widths(const MobileNetV2Options& options);
+
+/// The same structure with any channel counts, in the order of mobilenet_v2_widths; alpha and divisor have no say. The
+/// input is added where a block of stride 1 has as many channels out as in.
+/// mobilenet_v2(o) is mobilenet_v2_with_widths(o, mobilenet_v2_widths(o)). Throws Error also on a wrong number of
+/// widths or one below 1.
+Graph mobilenet_v2_with_widths(const MobileNetV2Options& options, std::span<const int> widths);
 
 }  // namespace micromind

@@ -13,4 +13,16 @@ void expect_layers(std::string_view family, std::string_view name, const std::ve
     if (i < 0 || i >= count) fail(family, "{} names layer {}; this network has layers 0 to {}", name, i, count - 1);
 }
 
+WidthReader::WidthReader(std::string_view family, std::span<const int> widths, int expected) : family_(family), widths_(widths) {
+  if (widths.size() != static_cast<std::size_t>(expected))
+    fail(family, "{} widths: with these options the network has {} channel counts to set", widths.size(), expected);
+  for (std::size_t i = 0; i < widths.size(); ++i)
+    if (widths[i] < 1) fail(family, "width {} is {}: expected at least 1", i, widths[i]);
+}
+
+int WidthReader::next() {
+  if (done()) fail(family_, "the network has more than {} channel counts to set", widths_.size());
+  return widths_[at_++];
+}
+
 }  // namespace micromind

@@ -1,6 +1,7 @@
 // What the option structs of all families share: checks of their values, and errors that name the family.
 #pragma once
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +21,20 @@ void expect_input(std::string_view family, const Shape& shape);
 
 /// Throws Error unless every index lies in [0, count): the layers whose outputs the graph returns as well.
 void expect_layers(std::string_view family, std::string_view name, const std::vector<int>& layers, int count);
+
+/// Hands a network's widths to its builder, one channel count at a time. Throws Error when their number is not the
+/// `expected` one or one of them is less than 1.
+class WidthReader {
+ public:
+  WidthReader(std::string_view family, std::span<const int> widths, int expected);
+  int next();                                       ///< throws Error behind the last
+  bool done() const { return at_ == widths_.size(); }
+
+ private:
+  std::string_view family_;
+  std::span<const int> widths_;
+  std::size_t at_ = 0;
+};
 
 /// Runs `build` and puts the family in front of what it throws: a shape that shrinks to nothing names its node, and
 /// the hint says what to change.

@@ -4,6 +4,7 @@
 //   const Graph g = phinet({.input = {3, 160, 160}, .alpha = 3, .beta = 0.75, .include_top = true});
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "micromind/graph/graph.h"
@@ -57,6 +58,16 @@ struct PhiNetOptions {
 /// Nodes: stem.*, blocks.<id>.* (0 is the block without expansion), pools.<id>, head.*, classifier.
 /// Throws Error "[phinet] …" on values out of range and on inputs that shrink to nothing.
 Graph phinet(const PhiNetOptions& options = {});
+
+/// The channel counts that alpha, beta, t_zero and divisor come to, in the order of the network:
+///   stem; block 0 (neither block 0 nor its slot with conv2d_input); then for id = 1 … max(3, num_layers):
+///   expanded, squeezed (only with squeeze_excite and without compatibility), out.
+std::vector<int> phinet_widths(const PhiNetOptions& options);
+
+/// The same structure with any channel counts, in the order of phinet_widths; alpha, beta, t_zero and divisor have no
+/// say. A residual is added where a block of stride 1 has as many channels out as in.
+/// phinet(o) is phinet_with_widths(o, phinet_widths(o)). Throws Error also on a wrong number of widths or one below 1.
+Graph phinet_with_widths(const PhiNetOptions& options, std::span<const int> widths);
 
 /// Expansion of block `id` of `num_layers`: (t0·β)·id/N + t0·(N − id)/N, in double and in that order.
 double phinet_expansion(const PhiNetOptions& options, int id);

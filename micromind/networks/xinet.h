@@ -5,6 +5,7 @@
 //   const Graph g = xinet({.input = {3, 96, 96}, .alpha = 0.5, .include_top = true, .num_classes = 10});
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "micromind/graph/graph.h"
@@ -36,8 +37,19 @@ struct XiNetOptions {
 
 /// Input "image"; output "logits" with include_top, else "features"; then "layer<i>" in ascending order.
 /// Nodes: stem.*, layers.<i>.*, head.*, classifier. Where the reference fails on extents that are no multiples of
-/// 2^num_layers, the broadcast tensor is averaged to the size that is there.
+/// 2^num_layers, or on gamma = 1, the broadcast tensor is brought to the size and width that are there.
 /// Throws Error "[xinet] …" on values out of range and on inputs that shrink to nothing.
 Graph xinet(const XiNetOptions& options = {});
+
+/// The channel counts that alpha and gamma come to, in the order of the network: stem; then for each XiConv
+/// compressed (where gamma > 1; the last two always), out, attention's reduced (not in the last two). The convolution
+/// of the broadcast tensor has the compressed channels and no slot of its own.
+/// Throws Error as xinet does, also when alpha and gamma leave no channel somewhere.
+std::vector<int> xinet_widths(const XiNetOptions& options);
+
+/// The same structure with any channel counts, in the order of xinet_widths; alpha has no say, and gamma only whether
+/// there is compression at all. xinet(o) is xinet_with_widths(o, xinet_widths(o)). Throws Error also on a wrong number
+/// of widths or one below 1.
+Graph xinet_with_widths(const XiNetOptions& options, std::span<const int> widths);
 
 }  // namespace micromind
