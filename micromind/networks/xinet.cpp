@@ -18,6 +18,9 @@ void check(const XiNetOptions& o) {
   if (!(o.alpha > 0)) fail(family, "alpha = {}: expected more than 0", o.alpha);
   expect_range(family, "alpha", o.alpha, 0.0, 100.0);
   expect_range(family, "gamma", o.gamma, 1.0, 1024.0);
+  expect_range(family, "beta", o.beta, 0.0, 100.0);
+  if (o.beta != 1 && !o.paper_widths)
+    fail_with_hint(family, "set paper_widths = true", "beta = {}: only the paper's widths depend on beta, the package's do not", o.beta);
   expect_range(family, "num_layers", o.num_layers, 3, 12);
   expect_range(family, "num_classes", o.num_classes, 1, 1'000'000);
   if (o.base_filters != 4 && o.base_filters != 16) fail(family, "base_filters = {}: expected 4 or 16", o.base_filters);
@@ -32,13 +35,18 @@ int gamma_of(const XiNetOptions& o, int index) { return is_last(o, index) ? kLas
 
 int slot_count(const XiNetOptions& o) { return 1 + (conv_count(o) - 2) * (truncate(o.gamma) > 1 ? 3 : 2) + 2 * 2; }
 
-// Stage of a XiConv: the stem's is 0, each pair's first XiConv pools into the next, and so counts the last pair.
-int stage_of(int index) { return index / 2 + 1; }
+// How often the image was halved before the pair: by the stem (index −1) and by each pair's first XiConv.
+int halvings(int index) { return index < 0 ? 0 : index / 2 + 1; }
 
-int width(const XiNetOptions& o, int stage) {
-  const int filters = stage == 0 ? o.base_filters : truncate(std::pow(2.0, std::sqrt(o.base_filters) + stage));
-  const int channels = truncate(filters * o.alpha);
-  if (channels < 1) fail_with_hint("xinet", "use a larger alpha", "alpha = {} leaves no channel of {}", o.alpha, filters);
+bool has_paper_width(const XiNetOptions& o, int index) { return o.paper_widths && index > 0; }
+
+int width(const XiNetOptions& o, int index) {
+  const double real = xinet_channels(o, index);
+  const double rounding_error = 1e-9;  // 4.000000001 is 4
+  const int channels = has_paper_width(o, index) ? truncate(4 * std::ceil(real / 4 - rounding_error)) : truncate(real);
+  if (channels < 1)
+    fail_with_hint("xinet", "use a larger alpha or beta", "alpha = {}, beta = {} leave {} no channel", o.alpha, o.beta,
+                   index < 0 ? "the stem" : "layers." + std::to_string(index));
   return channels;
 }
 
@@ -71,12 +79,17 @@ Graph build(const XiNetOptions& o, std::span<const int> slots) {
 
 }  // namespace
 
+double xinet_channels(const XiNetOptions& o, int index) {
+  const double channels = std::ldexp(o.alpha * o.base_filters, halvings(index));
+  return has_paper_width(o, index) ? channels * (1 + ((o.beta - 1) * (index + 1)) / conv_count(o)) : channels;
+}
+
 std::vector<int> xinet_widths(const XiNetOptions& o) {
   check(o);
-  std::vector<int> widths = {width(o, 0)};
+  std::vector<int> widths = {width(o, -1)};
   widths.reserve(static_cast<std::size_t>(slot_count(o)));
   for (int index = 0; index < conv_count(o); ++index) {
-    const int out = width(o, stage_of(index)), gamma = gamma_of(o, index), compressed = out / gamma;
+    const int out = width(o, index), gamma = gamma_of(o, index), compressed = out / gamma;
     const bool attention = !is_last(o, index);
     if (compressed / (attention ? 2 : 1) < 1)
       fail_with_hint("xinet", "use more channels (alpha) or less compression (gamma)", "layers.{}: gamma = {} leaves no channel of {}{}", index,

@@ -119,6 +119,32 @@ TEST(XiNet, HasTheRecountedFigures) {
   EXPECT_EQ(count_parameters(xinet({.input = {3, 128, 128}, .num_layers = 7, .num_classes = 100, .include_top = true})), 7831988);
 }
 
+TEST(XiNet, PaperWidthsFollowBeta) {
+  const auto out = [](const XiNetOptions& o) {
+    const Graph g = xinet(o);
+    std::vector<int> widths;
+    for (const Node& node : g.nodes())
+      if (node.name == "stem.conv" || (node.name.starts_with("layers.") && node.name.ends_with(".norm"))) widths.push_back(g.shape(node.outputs[0]).channels());
+    return widths;
+  };
+  using testing::ElementsAre;
+  // By hand, N = 6: 4·⌈α·2^(D−2)·(1 + (β − 1)·i/6)·16⌉ with D = 1, 2, 2, 3, 3 and i = 2 … 6.
+  EXPECT_THAT(out({.num_layers = 4, .paper_widths = true}), ElementsAre(16, 32, 32, 64, 64, 128, 128));
+  EXPECT_THAT(out({.num_layers = 4, .paper_widths = true, .beta = 0.5}),
+              ElementsAre(16, 32, 28 /* 4·⌈8·5/6⌉ */, 48 /* 4·⌈16·3/4⌉ */, 44 /* 4·⌈16·2/3⌉ */, 76 /* 4·⌈32·7/12⌉ */, 64));
+  EXPECT_THAT(out({.alpha = 0.3, .num_layers = 4, .paper_widths = true, .beta = 2}),
+              ElementsAre(4, 9 /* ⌊32·0.3⌋, by alpha alone */, 16 /* 4·⌈2.4·4/3⌉ = 4·⌈3.2⌉ */, 32 /* 4·⌈7.2⌉ */, 32 /* 4·⌈8⌉ */,
+                          72 /* 4·⌈17.6⌉ */, 80 /* 4·⌈19.2⌉ */));
+  EXPECT_THAT(out({.alpha = 0.4, .num_layers = 4}), ElementsAre(6, 12, 12, 25, 25, 51, 51));                         // the package's
+  EXPECT_THAT(out({.alpha = 0.4, .num_layers = 4, .paper_widths = true}), ElementsAre(6, 12, 16, 28, 28, 52, 52));  // up to fours
+}
+
+TEST(XiNet, BetaNeedsThePapersWidths) {
+  EXPECT_THAT(error_of([] { xinet({.beta = 0.5}); }), AllOf(HasSubstr("[xinet] beta = 0.5"), HasSubstr("paper_widths = true")));
+  EXPECT_THAT(error_of([] { xinet({.paper_widths = true, .beta = 0}); }), AllOf(HasSubstr("layers.7"), HasSubstr("no channel")));
+  EXPECT_THAT(error_of([] { xinet({.paper_widths = true, .beta = -1}); }), HasSubstr("beta"));
+}
+
 TEST(XiNet, ExtentsThatAreNoMultipleBuild) { EXPECT_NO_THROW(xinet({.input = {3, 100, 75}})); }
 
 TEST(XiNet, RejectsWhatCannotBeBuilt) {

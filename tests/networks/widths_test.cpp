@@ -58,6 +58,8 @@ XiNetOptions draw_xinet(Draw& draw) {
   o.alpha = draw.real(0.5, 2);
   o.gamma = draw.real(1, 6);
   o.include_top = draw.flag();
+  o.paper_widths = draw.flag();
+  if (o.paper_widths) o.beta = draw.real(0.5, 2);
   return o;
 }
 
