@@ -55,11 +55,11 @@ int separable_conv(Graph& g, const std::string& name, int x, const SeparableOpti
   return o.activation == Function::none ? x : g.add(name + ".act", Activation{o.activation}, {x});
 }
 
-int squeeze_excite(Graph& g, const std::string& name, int x, int reduced, Function activation) {
+int squeeze_excite(Graph& g, const std::string& name, int x, int reduced, Function activation, bool bias) {
   int s = g.add(name + ".pool", AdaptiveAvgPool2d{}, {x});
-  s = g.add(name + ".reduce", Conv2d{.out_channels = reduced, .bias = false}, {s});
+  s = g.add(name + ".reduce", Conv2d{.out_channels = reduced, .bias = bias}, {s});
   s = g.add(name + ".act", Activation{activation}, {s});
-  s = g.add(name + ".expand", Conv2d{.out_channels = g.shape(x).channels(), .bias = false}, {s});
+  s = g.add(name + ".expand", Conv2d{.out_channels = g.shape(x).channels(), .bias = bias}, {s});
   s = g.add(name + ".gate", Activation{Function::sigmoid}, {s});
   return g.add(name + ".scale", Multiply{}, {x, s});
 }
@@ -140,8 +140,10 @@ int inverted_residual(Graph& g, const std::string& name, int x, const InvertedRe
   const int input = x, channels = g.shape(x).channels();
   if (o.expansion != 1)
     x = conv_bn_act(g, name + ".expand", x, {.out_channels = o.expanded > 0 ? o.expanded : channels * o.expansion, .norm = o.norm, .activation = o.activation});
+  const Padding padding = o.same ? same_padding(g.shape(x), o.kernel, o.stride) : Padding(o.kernel / 2);
   x = depthwise_bn_act(g, name + ".depthwise", x,
-                       {.kernel = o.kernel, .stride = o.stride, .padding = o.kernel / 2, .norm = o.norm, .activation = o.activation});
+                       {.kernel = o.kernel, .stride = o.stride, .padding = padding, .norm = o.norm, .activation = o.activation});
+  if (o.squeezed > 0) x = squeeze_excite(g, name + ".squeeze", x, o.squeezed, o.activation, true);
   x = conv_bn_act(g, name + ".project", x, {.out_channels = o.out_channels, .norm = o.norm, .activation = Function::none});
   if (o.stride == 1 && channels == o.out_channels) x = g.add(name + ".add", Add{}, {x, input});
   return x;

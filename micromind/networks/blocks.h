@@ -68,8 +68,8 @@ struct SeparableOptions {
 int separable_conv(Graph& g, const std::string& name, int x, const SeparableOptions& options);
 
 /// Squeeze-and-excite (Hu et al., 2018): mean over the image, 1×1 to `reduced` channels, `activation`, 1×1 back,
-/// sigmoid, product with x. Nodes `name`.{pool,reduce,act,expand,gate,scale}; convolutions without bias.
-int squeeze_excite(Graph& g, const std::string& name, int x, int reduced, Function activation);
+/// sigmoid, product with x. Nodes `name`.{pool,reduce,act,expand,gate,scale}. `bias` is that of both convolutions.
+int squeeze_excite(Graph& g, const std::string& name, int x, int reduced, Function activation, bool bias = false);
 
 struct PhiNetBlockOptions {
   int out_channels = 0;
@@ -127,11 +127,15 @@ struct InvertedResidualOptions {
   int expansion = 6;  ///< 1: no expanding convolution
   int expanded = 0;   ///< channels of the depthwise convolution; 0: expansion × those of the input
   int kernel = 3, stride = 1;
+  bool same = false;  ///< padding of the depthwise convolution: TensorFlow's SAME; else kernel/2
+  int squeezed = 0;   ///< channels inside squeeze-and-excite, with biases; 0: none
   Function activation = Function::relu6;
   NormOptions norm;
 };
 
-/// MobileNetV2's block (Sandler et al., 2018): expand, depthwise, linear project, add where stride and channels allow.
+/// MobileNetV2's block (Sandler et al., 2018): expand, depthwise, linear project, add where stride and channels allow;
+/// with squeeze-and-excite behind the depthwise convolution EfficientNet's (Tan, Le, 2019). Nodes `name`.expand.*,
+/// `name`.depthwise.*, `name`.squeeze.*, `name`.project.{conv,norm}, `name`.add.
 int inverted_residual(Graph& g, const std::string& name, int x, const InvertedResidualOptions& options);
 
 /// Mean over the image, flatten, linear layer: `classifier` and in front of it `head.pool`, `head.flatten`.

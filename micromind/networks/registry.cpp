@@ -5,6 +5,7 @@
 #include "micromind/base/error.h"
 #include "micromind/base/reflect.h"
 #include "micromind/base/text.h"
+#include "micromind/networks/efficientnet.h"
 #include "micromind/networks/mlperf_tiny.h"
 #include "micromind/networks/mobilenet.h"
 #include "micromind/networks/phinet.h"
@@ -42,6 +43,7 @@ struct Registry {
     add("xinet", "XiNet: compressed standard convolutions with a broadcast skip and attention", xinet, xinet_reference_nodes);
     add("mobilenet-v1", "MobileNetV1; by default MLPerf Tiny's visual wake words network", mobilenet_v1);
     add("mobilenet-v2", "MobileNetV2", mobilenet_v2);
+    add("efficientnet", "EfficientNet: MobileNetV2's blocks with squeeze-and-excite; depth, width and input scale together", efficientnet);
     add("resnet-8", "ResNet-8, MLPerf Tiny's image classification network", resnet8);
     add("ds-cnn", "DS-CNN, MLPerf Tiny's keyword spotting network", ds_cnn);
     add("autoencoder", "dense autoencoder, MLPerf Tiny's anomaly detection network", autoencoder);

@@ -65,8 +65,8 @@ double xinet_channels(const XiNetOptions& options, int index);
 std::vector<int> xinet_widths(const XiNetOptions& options);
 
 /// The same structure with any channel counts, in the order of xinet_widths; alpha and beta have no say, and gamma
-/// only whether there is compression at all. xinet(o) is xinet_with_widths(o, xinet_widths(o)). Throws Error also on a wrong number
-/// of widths or one below 1.
+/// only whether there is compression at all. xinet(o) is xinet_with_widths(o, xinet_widths(o)). Throws Error also on a
+/// wrong number of widths or one below 1.
 Graph xinet_with_widths(const XiNetOptions& options, std::span<const int> widths);
 
 }  // namespace micromind

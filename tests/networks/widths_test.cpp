@@ -7,6 +7,7 @@
 
 #include "error_of.h"
 #include "micromind/base/random.h"
+#include "micromind/networks/efficientnet.h"
 #include "micromind/networks/mobilenet.h"
 #include "micromind/networks/phinet.h"
 #include "micromind/networks/xinet.h"
@@ -69,6 +70,14 @@ MobileNetV2Options draw_mobilenet(Draw& draw) {
           .divisor = draw.whole(1, 9)};
 }
 
+EfficientNetOptions draw_efficientnet(Draw& draw) {
+  return {.input = {draw.whole(1, 3), draw.whole(16, 96), draw.whole(16, 96)},
+          .width = draw.real(0.1, 1.5),
+          .depth = draw.real(0.1, 1.5),
+          .include_top = draw.flag(),
+          .divisor = draw.whole(1, 9)};
+}
+
 // The channels of a node's output, found by name.
 int channels(const Graph& g, const std::string& node) {
   const int index = g.find_node(node);
@@ -93,6 +102,9 @@ TEST(Widths, TheirOwnRebuildTheSameNetwork) {
     const MobileNetV2Options mobile = draw_mobilenet(draw);
     EXPECT_EQ(to_json(mobilenet_v2_with_widths(mobile, mobilenet_v2_widths(mobile))),
               to_json(mobilenet_v2(mobile)));
+    const EfficientNetOptions efficient = draw_efficientnet(draw);
+    EXPECT_EQ(to_json(efficientnet_with_widths(efficient, efficientnet_widths(efficient))),
+              to_json(efficientnet(efficient)));
   }
 }
 
@@ -118,6 +130,9 @@ TEST(Widths, EverySlotIsUsedAndTakesAnyNumber) {
   const MobileNetV2Options mobile{.input = {3, 64, 64}};
   check(mobilenet_v2_widths(mobile),
         [&](const std::vector<int>& w) { return mobilenet_v2_with_widths(mobile, w); });
+  const EfficientNetOptions efficient{.input = {3, 64, 64}};
+  check(efficientnet_widths(efficient),
+        [&](const std::vector<int>& w) { return efficientnet_with_widths(efficient, w); });
 }
 
 TEST(Widths, OfAPhiNetLandWhereDocumented) {
@@ -193,6 +208,26 @@ TEST(Widths, OfAMobileNetLandWhereDocumented) {
   EXPECT_EQ(channels(g, "last.conv"), widths[34]);
 }
 
+TEST(Widths, OfAnEfficientNetLandWhereDocumented) {
+  const EfficientNetOptions o{.input = {3, 32, 32}, .depth = 0.2};  // one block a stage
+  EXPECT_THAT(efficientnet_widths(o), ElementsAre(32, 8, 16, 96, 4, 24, 144, 6, 40, 240, 10, 80, 480, 20, 112,
+                                                  672, 28, 192, 1152, 48, 320, 1280));
+  const std::vector<int> widths = distinct(22);
+  const Graph g = efficientnet_with_widths(o, widths);
+  EXPECT_EQ(channels(g, "stem.conv"), widths[0]);
+  EXPECT_EQ(g.find_node("blocks.0.expand.conv"), -1);
+  EXPECT_EQ(channels(g, "blocks.0.squeeze.reduce"), widths[1]);
+  EXPECT_EQ(channels(g, "blocks.0.project.conv"), widths[2]);
+  for (std::size_t i = 1; i < 7; ++i) {
+    const std::string block = "blocks." + std::to_string(i);
+    EXPECT_EQ(channels(g, block + ".expand.conv"), widths[3 * i]);
+    EXPECT_EQ(channels(g, block + ".squeeze.reduce"), widths[3 * i + 1]);
+    EXPECT_EQ(channels(g, block + ".project.conv"), widths[3 * i + 2]);
+    EXPECT_EQ(g.find_node(block + ".add"), -1);
+  }
+  EXPECT_EQ(channels(g, "last.conv"), widths[21]);
+}
+
 TEST(Widths, OfTheWrongNumberOrBelowOneAreErrors) {
   const PhiNetOptions o{.input = {3, 64, 64}};
   std::vector<int> widths = phinet_widths(o);
@@ -208,6 +243,8 @@ TEST(Widths, OfTheWrongNumberOrBelowOneAreErrors) {
               HasSubstr("[mobilenet-v2] 36 widths"));
   EXPECT_THAT(error_of([] { mobilenet_v2_with_widths({}, std::vector<int>(35, -4)); }),
               HasSubstr("width 0 is -4"));
+  EXPECT_THAT(error_of([] { efficientnet_with_widths({}, distinct(48)); }),
+              AllOf(HasSubstr("[efficientnet] 48 widths"), HasSubstr("49")));
   EXPECT_THAT(error_of([] { xinet_widths({.alpha = 0.2, .gamma = 8}); }),
               AllOf(HasSubstr("[xinet]"), HasSubstr("gamma = 8")));
   EXPECT_THAT(error_of([] { phinet_widths({.alpha = -1}); }), HasSubstr("alpha"));
