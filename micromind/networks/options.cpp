@@ -17,7 +17,7 @@ WidthReader::WidthReader(std::string_view family, std::span<const int> widths, i
   if (widths.size() != static_cast<std::size_t>(expected))
     fail(family, "{} widths: with these options the network has {} channel counts to set", widths.size(), expected);
   for (std::size_t i = 0; i < widths.size(); ++i)
-    if (widths[i] < 1) fail(family, "width {} is {}: expected at least 1", i, widths[i]);
+    if (widths[i] < 1 || widths[i] > kMostChannels) fail(family, "width {} is {}: expected 1 to {}", i, widths[i], kMostChannels);
 }
 
 int WidthReader::next() {

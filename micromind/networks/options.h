@@ -22,8 +22,10 @@ void expect_input(std::string_view family, const Shape& shape);
 /// Throws Error unless every index lies in [0, count): the layers whose outputs the graph returns as well.
 void expect_layers(std::string_view family, std::string_view name, const std::vector<int>& layers, int count);
 
+inline constexpr int kMostChannels = 1 << 24;  ///< beyond any network, and weights can still be counted in 64 bits
+
 /// Hands a network's widths to its builder, one channel count at a time. Throws Error when their number is not the
-/// `expected` one or one of them is less than 1.
+/// `expected` one or one of them is not 1 to kMostChannels.
 class WidthReader {
  public:
   WidthReader(std::string_view family, std::span<const int> widths, int expected);

@@ -234,6 +234,8 @@ TEST(Widths, OfTheWrongNumberOrBelowOneAreErrors) {
   widths[5] = 0;
   EXPECT_THAT(error_of([&] { phinet_with_widths(o, widths); }),
               AllOf(HasSubstr("[phinet]"), HasSubstr("width 5 is 0")));
+  widths[5] = 2'000'000'000;
+  EXPECT_THAT(error_of([&] { phinet_with_widths(o, widths); }), HasSubstr("width 5 is 2000000000"));
   widths.pop_back();
   EXPECT_THAT(error_of([&] { phinet_with_widths(o, widths); }),
               AllOf(HasSubstr("22 widths"), HasSubstr("23 channel counts")));
