@@ -28,17 +28,12 @@ std::int64_t kernel_code_bytes(std::string_view kernel) {
 }
 
 std::int64_t constant_bytes(const Graph& lowered, const Node& node) {
-  // weights, int32 bias, and per output channel an int32 multiplier and an int8 shift; the call's struct
-  const auto weighted = [](std::int64_t weights, std::int64_t outputs, std::int64_t multipliers, std::int64_t call) {
-    const auto words = [](std::int64_t n) { return (n + 3) / 4 * 4; };
-    return words(weights) + 4 * outputs + 4 * multipliers + words(multipliers) + call;
-  };
   const Shape& in = lowered.shape(node.inputs[0]);
   return std::visit(Overloaded{
                         [&](const Conv2d& op) {
-                          return weighted(op.weights(in), op.out_channels, op.out_channels, op.depthwise(in) ? 88 : 92);
+                          return weighted_bytes(op.weights(in), op.out_channels, op.out_channels) + (op.depthwise(in) ? 88 : 92);
                         },
-                        [&](const Linear& op) { return weighted(op.weights(in), op.out_features, 1, 44); },
+                        [&](const Linear& op) { return weighted_bytes(op.weights(in), op.out_features, 1) + 44; },
                         [](const Activation&) { return std::int64_t{256 + 8}; },
                         [](const Requantize&) { return std::int64_t{256 + 8}; },
                         [](const Add&) { return std::int64_t{52}; },

@@ -1,0 +1,133 @@
+#include "micromind/scaling/width_cost.h"
+
+#include <algorithm>
+#include <map>
+
+#include "micromind/base/error.h"
+#include "micromind/cost/cost.h"
+#include "micromind/cost/count.h"
+#include "micromind/cost/flash.h"
+
+namespace micromind {
+namespace {
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+// Positions of a value: its elements without the channels.
+std::int64_t area_of(const Shape& shape) { return shape.elements() / shape[0]; }
+
+}  // namespace
+
+WidthCost::WidthCost(const Graph& network, std::span<const int> probe, const LayerCyclesOf& cycles) : slots_(probe.size()) {
+  const Lowered lowered = lower(network);
+  const Cost cost = estimate_cost(network, lowered, {.search_rounds = 0});
+  fixed_flash_ = static_cast<double>(cost.code_bytes);
+  read_layers(lowered, probe, cycles);
+  read_steps(lowered.graph, probe);
+  std::sort(depthwise_slots_.begin(), depthwise_slots_.end());
+  depthwise_slots_.erase(std::unique(depthwise_slots_.begin(), depthwise_slots_.end()), depthwise_slots_.end());
+}
+
+// The slot whose probe the extent is, or a constant; slots that share a probe are one variable, the first of them.
+int WidthCost::variable_of(std::int64_t extent, std::span<const int> probe, const std::string& where) {
+  const auto slot = std::find(probe.begin(), probe.end(), extent);
+  if (slot != probe.end()) return static_cast<int>(slot - probe.begin());
+  const int least = *std::min_element(probe.begin(), probe.end());
+  if (extent >= least) fail("scaling", "{} has {} channels, which no width of the family explains", where, extent);
+  const auto known = std::find(constants_.begin(), constants_.end(), extent);
+  const auto index = known - constants_.begin();
+  if (known == constants_.end()) constants_.push_back(extent);
+  return static_cast<int>(static_cast<std::ptrdiff_t>(slots_) + index);
+}
+
+void WidthCost::read_layers(const Lowered& lowered, std::span<const int> probe, const LayerCyclesOf& cycles_of) {
+  const Graph& graph = lowered.graph;
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    const Shape& in = graph.shape(node.inputs[0]);
+    const Shape& out = graph.shape(node.outputs[0]);
+    const int x_in = variable_of(in[0], probe, node.name), x_out = variable_of(out[0], probe, node.name);
+    const auto* conv = std::get_if<Conv2d>(&node.op);
+    const auto* linear = std::get_if<Linear>(&node.op);
+    const bool depthwise = conv != nullptr && conv->depthwise(in);
+    if (conv != nullptr || linear != nullptr) {
+      if (conv != nullptr && conv->groups != 1 && !depthwise) fail("scaling", "{}: grouped convolutions are not scaled", node.name);
+      const std::int64_t pairs = depthwise ? out[0] : std::int64_t{in[0]} * out[0];
+      const std::int64_t weights = conv != nullptr ? conv->weights(in) : linear->weights(in);
+      // A batch norm that stands alone runs as a convolution, but its products are not counted as MACs.
+      const std::int64_t area = lowered.origin[i].parameters < 0 ? 0 : conv != nullptr ? area_of(out) : 1;
+      layers_.push_back({x_in, x_out, depthwise, weights / pairs, area, conv != nullptr});
+      if (depthwise && x_out < static_cast<int>(slots_)) depthwise_slots_.push_back(x_out);
+      fixed_flash_ += static_cast<double>(constant_bytes(graph, node) - weighted_bytes(weights, out[0], conv != nullptr ? out[0] : 1));
+    } else {
+      fixed_flash_ += static_cast<double>(constant_bytes(graph, node));
+    }
+    if (cycles_of) {
+      const LayerCycles c = cycles_of(graph, node);
+      const auto positions = static_cast<double>(area_of(out));
+      const double macs_a_pair = layers_.empty() || (conv == nullptr && linear == nullptr)
+                                     ? 0
+                                     : static_cast<double>(layers_.back().weights * layers_.back().area);
+      fixed_cycles_ += c.call + c.position * positions;
+      cycles_.push_back({0, c.output * positions, c.input * static_cast<double>(area_of(in)), c.mac * macs_a_pair, x_in, x_out, depthwise});
+    }
+  }
+}
+
+void WidthCost::read_steps(const Graph& graph, std::span<const int> probe) {
+  const MemoryPlan plan = plan_memory(graph, {.search_rounds = 0});
+  struct Shared {
+    Buffer buffer;
+    int first, last;
+  };
+  // Values that share memory are one buffer. They have the same number of elements, so the first stands for all.
+  std::vector<int> root(plan.placements.size());
+  std::map<int, Shared> shared;
+  for (std::size_t v = 0; v < plan.placements.size(); ++v) {
+    const Placement& p = plan.placements[v];
+    root[v] = p.shares >= 0 ? root[at(p.shares)] : static_cast<int>(v);
+    const Shape& shape = graph.shape(static_cast<int>(v));
+    const Buffer buffer{variable_of(shape[0], probe, graph.value_name(static_cast<int>(v))), area_of(shape)};
+    const auto [it, added] = shared.try_emplace(root[v], Shared{buffer, p.first, p.last});
+    it->second.first = std::min(it->second.first, p.first);
+    it->second.last = std::max(it->second.last, p.last);
+  }
+  std::vector<std::vector<int>> live(graph.nodes().size());
+  for (const auto& [value, s] : shared)
+    for (int step = s.first; step <= s.last && step < static_cast<int>(live.size()); ++step) live[at(step)].push_back(value);
+  // A step whose buffers are all alive at another decides nothing.
+  for (std::size_t i = 0; i < live.size(); ++i) {
+    const bool dominated = [&] {
+      for (std::size_t j = 0; j < live.size(); ++j)
+        if (j != i && std::includes(live[j].begin(), live[j].end(), live[i].begin(), live[i].end()) && (live[j] != live[i] || j < i)) return true;
+      return false;
+    }();
+    if (dominated) continue;
+    steps_.push_back({static_cast<int>(buffers_.size()), static_cast<int>(live[i].size())});
+    for (const int value : live[i]) buffers_.push_back(shared.at(value).buffer);
+  }
+}
+
+Resources<double> WidthCost::evaluate(std::span<const std::int64_t> x) const {
+  std::int64_t macs = 0, constants = 0;
+  for (const Layer& l : layers_) {
+    const std::int64_t out = x[at(l.out)];
+    const std::int64_t weights = l.depthwise ? l.weights * out : l.weights * x[at(l.in)] * out;
+    macs += l.area * weights;
+    constants += weighted_bytes(weights, out, l.per_output_scale ? out : 1);
+  }
+  std::int64_t most = 0;
+  for (const Step& step : steps_) {
+    std::int64_t bytes = 0;
+    for (int b = step.first; b < step.first + step.count; ++b) bytes += (buffers_[at(b)].area * x[at(buffers_[at(b)].variable)] + 3) & ~std::int64_t{3};
+    most = std::max(most, bytes);
+  }
+  double cycles = fixed_cycles_;
+  for (const Cycles& c : cycles_) {
+    const auto in = static_cast<double>(x[at(c.in)]), out = static_cast<double>(x[at(c.out)]);
+    cycles += c.output * out + c.input * in + c.mac * (c.depthwise ? out : in * out);
+  }
+  return {static_cast<double>(most), fixed_flash_ + static_cast<double>(constants), static_cast<double>(macs), cycles};
+}
+
+}  // namespace micromind
