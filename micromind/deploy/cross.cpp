@@ -203,7 +203,7 @@ std::vector<fs::path> write_board_support(const Target& target, const fs::path& 
 
 BuildResult build_image(const Target& target, const fs::path& sources_folder, const fs::path& build_folder,
                         const BuildOptions& options) {
-  if (target.core == Core::kHost) fail("cross", "{} is no Cortex-M", target.name);
+  need_buildable(target);
   static const std::vector<std::string> levels = {"-O0", "-O1", "-O2", "-O3", "-Os"};
   if (std::find(levels.begin(), levels.end(), options.optimisation) == levels.end())
     fail_with_hint("cross", name_hint(options.optimisation, levels), "unknown optimisation level '{}'",
@@ -228,6 +228,19 @@ BuildResult build_image(const Target& target, const fs::path& sources_folder, co
   result.image = read_elf(result.elf);
   measure(target, result);
   return result;
+}
+
+void need_buildable(const Target& target) {
+  if (is_cortex_m(target.core)) return;
+  const std::string compile =
+      fmt::format("{} {}", core_compiler(target.core), fmt::join(target.compiler_flags, " "));
+  fail_with_hint("cross",
+                 fmt::format("the C code is the same for every core: deploy to stm32h743, then compile "
+                             "model.c of that folder with {}; "
+                             "micromind inspect --target says whether a network fits",
+                             compile),
+                 "{} is no Cortex-M (its core is {}): images are built and emulated for Cortex-M only",
+                 target.name, core_name(target.core));
 }
 
 void need_cross_compiler() {

@@ -57,6 +57,10 @@ BuildResult build_image(const Target& target, const std::filesystem::path& sourc
 std::vector<std::filesystem::path> write_board_support(const Target& target,
                                                        const std::filesystem::path& folder);
 
+/// Throws Error, saying what can be done instead, when start-up code and linker script do not suit the
+/// target's core.
+void need_buildable(const Target& target);
+
 /// Throws Error, naming the package, when the cross compiler is missing.
 void need_cross_compiler();
 

@@ -157,6 +157,8 @@ double cycles_per_instruction(Core core) {
     case Core::kCortexM0Plus:
     case Core::kCortexM3:
     case Core::kCortexM33:
+    case Core::kRv32imc:
+    case Core::kRv64gc:
     case Core::kHost:
       return 0;
   }
@@ -164,7 +166,7 @@ double cycles_per_instruction(Core core) {
 }
 
 void check_deploy_tools(const Target& target, bool emulate) {
-  if (target.core == Core::kHost) fail("deploy", "{} is no Cortex-M", target.name);
+  need_buildable(target);
   need_cross_compiler();
   if (!emulate) return;
   emulation_target(target);

@@ -62,8 +62,9 @@ struct DeployOptions {
 Deployment deploy(const Model& model, const Target& target, const std::filesystem::path& folder,
                   const std::vector<std::vector<std::int8_t>>& inputs, const DeployOptions& options = {});
 
-/// Throws Error when deploy() could not be done for want of a cross compiler or, with `emulate`, of an emulator or an
-/// emulated machine, naming Debian's package. Takes no time: ask before hours of training.
+/// Throws Error when deploy() could not be done: a core that images are not built for, or for want of a cross
+/// compiler or, with `emulate`, of an emulator or an emulated machine, naming Debian's package. Takes no
+/// time: ask before hours of training.
 void check_deploy_tools(const Target& target, bool emulate);
 
 /// Rough cycles an instruction, from published timings of the MLPerf Tiny models on boards against our

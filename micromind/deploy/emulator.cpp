@@ -24,25 +24,28 @@ std::string tail(const std::string& text) {
 
 // Guest output goes to standard output, QEMU's own complaints to standard error.
 std::vector<std::string> command_of(const Emulator& emulator, const fs::path& elf) {
-  return {kEmulator,
-          "-M",
-          emulator.machine,
-          "-kernel",
-          elf.string(),
-          "-display",
-          "none",
-          "-serial",
-          "null",
-          "-monitor",
-          "none",
-          "-nic",
-          "user,restrict=on",
-          "-chardev",
-          "file,id=guest,path=/dev/stdout",
-          "-semihosting-config",
-          "enable=on,target=native,chardev=guest",
-          "-icount",
-          fmt::format("shift={},align=off,sleep=off", kInstructionShift)};
+  std::vector<std::string> command = {kEmulator,
+                                      "-M",
+                                      emulator.machine,
+                                      "-kernel",
+                                      elf.string(),
+                                      "-display",
+                                      "none",
+                                      "-serial",
+                                      "null",
+                                      "-monitor",
+                                      "none",
+                                      "-nic",
+                                      "user,restrict=on",
+                                      "-chardev",
+                                      "file,id=guest,path=/dev/stdout",
+                                      "-semihosting-config",
+                                      "enable=on,target=native,chardev=guest",
+                                      "-icount",
+                                      fmt::format("shift={},align=off,sleep=off", kInstructionShift)};
+  for (const std::string& property : emulator.properties)
+    command.insert(command.end(), {"-global", property});
+  return command;
 }
 
 std::vector<std::pair<std::string, std::int64_t>> read_reports(std::string_view output) {

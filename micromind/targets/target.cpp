@@ -23,20 +23,31 @@ struct CoreRow {
   bool dsp, mve;  // what the core can have
   Fpu fpu;        // the most it can have
 };
-// Arm's Cortex-M processor comparison table.
-constexpr std::array<CoreRow, 8> kCores = {{{Core::kHost, "host", false, false, Fpu::kDouble},
-                                            {Core::kCortexM0, "cortex-m0", false, false, Fpu::kNone},
-                                            {Core::kCortexM0Plus, "cortex-m0plus", false, false, Fpu::kNone},
-                                            {Core::kCortexM3, "cortex-m3", false, false, Fpu::kNone},
-                                            {Core::kCortexM4, "cortex-m4", true, false, Fpu::kSingle},
-                                            {Core::kCortexM7, "cortex-m7", true, false, Fpu::kDouble},
-                                            {Core::kCortexM33, "cortex-m33", true, false, Fpu::kSingle},
-                                            {Core::kCortexM55, "cortex-m55", true, true, Fpu::kDouble}}};
+// Arm's Cortex-M processor comparison table. RISC-V: imc has no F, gc has F and D; neither has the vector or
+// the packed-SIMD extension.
+constexpr std::array<CoreRow, 10> kCores = {{{Core::kHost, "host", false, false, Fpu::kDouble},
+                                             {Core::kCortexM0, "cortex-m0", false, false, Fpu::kNone},
+                                             {Core::kCortexM0Plus, "cortex-m0plus", false, false, Fpu::kNone},
+                                             {Core::kCortexM3, "cortex-m3", false, false, Fpu::kNone},
+                                             {Core::kCortexM4, "cortex-m4", true, false, Fpu::kSingle},
+                                             {Core::kCortexM7, "cortex-m7", true, false, Fpu::kDouble},
+                                             {Core::kCortexM33, "cortex-m33", true, false, Fpu::kSingle},
+                                             {Core::kCortexM55, "cortex-m55", true, true, Fpu::kDouble},
+                                             {Core::kRv32imc, "rv32imc", false, false, Fpu::kNone},
+                                             {Core::kRv64gc, "rv64gc", false, false, Fpu::kDouble}}};
 
 bool is_identifier(std::string_view name, std::string_view extra) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || extra.find(c) != std::string_view::npos;
   });
+}
+
+// "nrf51-soc.sram-size=65536". No comma, which would begin another property; a value is a number or a word.
+bool is_property(std::string_view text) {
+  const auto dot = text.find('.'), equals = text.find('=');
+  return dot < equals && equals != std::string_view::npos && is_identifier(text.substr(0, dot), "-_") &&
+         is_identifier(text.substr(dot + 1, equals - dot - 1), "-_") &&
+         is_identifier(text.substr(equals + 1), "-_");
 }
 
 const CoreRow& read_core(TomlReader& reader) {
@@ -111,7 +122,8 @@ void read_compiler(TomlReader reader, Target& target) {
   for (const std::string& flag : target.compiler_flags)
     if (flag.rfind("-m", 0) != 0) reader.wrong("flags", fmt::format("'{}' is no machine flag (-m…)", flag));
   if (target.compiler_flags.empty() && target.core != Core::kHost)
-    reader.wrong("flags", "expected at least -mcpu=…, found none");
+    reader.wrong("flags", fmt::format("expected at least {}, found none",
+                                      is_cortex_m(target.core) ? "-mcpu=…" : "-march=… and -mabi=…"));
   reader.finish();
 }
 
@@ -128,6 +140,11 @@ void read_emulator(TomlReader& root, Target& target) {
   emulator.tick_ns = reader.positive("tick_ns");
   if (emulator.tick_ns < 0.001 || emulator.tick_ns > 1e6)
     reader.wrong("tick_ns", "expected 0.001 to 1000000");
+  if (reader.has("properties")) emulator.properties = reader.texts("properties");
+  for (const std::string& text : emulator.properties)
+    if (!is_property(text))
+      reader.wrong("properties",
+                   fmt::format("'{}' is no property of a device (device.property=number)", text));
   reader.finish();
   target.emulator = std::move(emulator);
 }
@@ -172,6 +189,27 @@ std::uint32_t place(const Target& machine, std::vector<std::int64_t>& used, cons
        bank.name, format_bytes(bank.bytes));
 }
 
+bool executes(Core machine, Core board) {
+  return machine == board || (machine == Core::kCortexM0 && board == Core::kCortexM0Plus);
+}
+
+[[noreturn]] void fail_not_emulated(const Target& target) {
+  std::string machines;
+  for (const std::string& name : target_names())
+    if (const Target other = load_target(name); other.emulator && executes(other.core, target.core))
+      machines += fmt::format("{}emulated_by = \"{}\"", machines.empty() ? "" : " or ", name);
+  const std::string instead =
+      "without emulation the image is built and its sizes are measured: leave out --emulate";
+  if (!is_cortex_m(target.core))
+    fail_with_hint("target",
+                   "emulated cores are Cortex-M: --target stm32h743 proves the same C code on one of them",
+                   "nothing emulates {}, whose core is {}", target.name, core_name(target.core));
+  fail_with_hint(
+      "target",
+      machines.empty() ? instead : fmt::format("{}; or name a machine in its TOML: {}", instead, machines),
+      "nothing emulates {}, whose core is {}", target.name, core_name(target.core));
+}
+
 }  // namespace
 
 std::string_view core_name(Core core) {
@@ -180,13 +218,24 @@ std::string_view core_name(Core core) {
   fail("target", "no core has the number {}", static_cast<int>(core));
 }
 
+bool is_cortex_m(Core core) {
+  return core_name(core).starts_with("cortex-m");
+}
+
+std::string_view core_compiler(Core core) {
+  if (core == Core::kHost) return "cc";
+  return is_cortex_m(core) ? "arm-none-eabi-gcc" : "riscv64-unknown-elf-gcc";
+}
+
 std::int64_t Target::ram_bytes() const {
   std::int64_t total = 0;
   for (const MemoryBank& bank : ram) total += bank.bytes;
   return total;
 }
 
-std::vector<std::string> target_names() { return resource_stems(kFolder, kExtension); }
+std::vector<std::string> target_names() {
+  return resource_stems(kFolder, kExtension);
+}
 
 Target parse_target(std::string_view toml, std::string_view origin) {
   toml::table table;
@@ -211,13 +260,11 @@ Target load_target(std::string_view name_or_path) {
 
 Target emulation_target(const Target& target) {
   if (target.emulator) return target;
-  if (target.emulated_by.empty())
-    fail_with_hint("target", "name the emulated machine in its TOML: emulated_by = \"mps2-an500\"",
-                   "nothing emulates {}", target.name);
+  if (target.emulated_by.empty()) fail_not_emulated(target);
   const Target machine = load_target(target.emulated_by);
   if (!machine.emulator)
     fail("target", "{}: emulated_by names {}, which is no emulated machine", target.name, machine.name);
-  if (machine.core != target.core)
+  if (!executes(machine.core, target.core))
     fail("target", "{} is a {}, but the machine that should emulate it, {}, is a {}", target.name,
          core_name(target.core), machine.name, core_name(machine.core));
   if (machine.flash.bytes < target.flash.bytes)

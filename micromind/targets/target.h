@@ -11,8 +11,10 @@
 //   flash.address)
 //   [[ram]]     name, address, bytes          the first bank holds stack, .data and .bss
 //   [features]  dsp, mve, fpu ("none", "single", "double")
-//   [compiler]  flags (machine flags of arm-none-eabi-gcc: -mcpu=…, -mfpu=…, -mfloat-abi=…)
-//   [emulator]  machine (of qemu-system-arm), tick_ns (one SysTick tick)       emulated machines only
+//   [compiler]  flags (machine flags of the core's compiler: -mcpu=…, -mfpu=…, -mfloat-abi=…; -march=…,
+//   -mabi=…) [emulator]  machine (of qemu-system-arm), tick_ns (one SysTick tick), properties (optional:
+//   device
+//               properties such as "nrf51-soc.sram-size=65536")               emulated machines only
 //   [power]     active_mw, source                                              optional
 //
 // Byte quantities are integers or text such as "512kB" (kB and MB are 2^10 and 2^20).
@@ -26,8 +28,25 @@
 
 namespace micromind {
 
-enum class Core { kHost, kCortexM0, kCortexM0Plus, kCortexM3, kCortexM4, kCortexM7, kCortexM33, kCortexM55 };
-std::string_view core_name(Core core);  ///< "cortex-m7", "host"
+enum class Core {
+  kHost,
+  kCortexM0,
+  kCortexM0Plus,
+  kCortexM3,
+  kCortexM4,
+  kCortexM7,
+  kCortexM33,
+  kCortexM55,
+  kRv32imc,  ///< RISC-V, 32 bits: ESP32-C3
+  kRv64gc,   ///< RISC-V, 64 bits with double precision: Kendryte K210
+};
+std::string_view core_name(Core core);  ///< "cortex-m7", "rv32imc", "host"
+
+/// Start-up code, linker script and emulators exist for these; RISC-V boards can be costed and emitted for.
+bool is_cortex_m(Core core);
+
+/// The C compiler of a core, as Debian names it: "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc", "cc".
+std::string_view core_compiler(Core core);
 
 enum class Fpu { kNone, kSingle, kDouble };
 
@@ -46,6 +65,7 @@ struct MemoryBank {
 struct Emulator {
   std::string machine;  ///< qemu-system-arm -M
   double tick_ns = 0;   ///< emulated nanoseconds a SysTick tick, for converting ticks to instructions
+  std::vector<std::string> properties;  ///< qemu-system-arm -global, "device.property=value"
 };
 
 struct Power {
@@ -85,8 +105,9 @@ std::vector<std::string> target_names();
 
 /// What to build for and run in order to emulate `target`: itself when it is an emulated machine; for a
 /// board, the board with its own flash and bank sizes moved to addresses that the machine of `emulated_by`
-/// has, so that an image that links for it fits the board. Throws Error when nothing emulates it or the
-/// machine is smaller.
+/// has, so that an image that links for it fits the board. A Cortex-M0 machine stands in for a Cortex-M0+:
+/// both execute Armv6-M and no other instruction. Throws Error, saying what can be done instead, when nothing
+/// emulates it or the machine is smaller.
 Target emulation_target(const Target& target);
 
 }  // namespace micromind

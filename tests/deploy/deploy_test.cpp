@@ -63,7 +63,9 @@ TEST_P(DeployTo, EveryByteOfEveryOperatorIsTheHosts) {
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_THAT(layer_table(d), HasSubstr("depthwise_conv2d_s8"));
 }
-INSTANTIATE_TEST_SUITE_P(Cores, DeployTo, testing::Values("stm32h743", "mps2-an386", "mps3-an547"),
+INSTANTIATE_TEST_SUITE_P(Cores, DeployTo,
+                         testing::Values("rp2040", "mps2-an385", "mps2-an386", "nrf5340", "stm32h743",
+                                         "alif-e7-hp"),
                          [](const auto& core) {
                            std::string n = core.param;
                            std::erase(n, '-');
@@ -139,6 +141,19 @@ TEST(Deploy, WithoutEmulationOnlyBuilds) {
   EXPECT_FALSE(d.identical());
   EXPECT_THAT(error_of([&] { deploy(model, board, folder.path(), random_inputs(model, 1)); }),
               HasSubstr("nothing emulates"));
+}
+
+TEST(Deploy, ACoreWithoutStartUpCodeSaysWhatCanBeDoneInstead) {
+  const TemporaryFolder folder;
+  const Model model = every_operator();
+  for (const bool emulate : {false, true})
+    EXPECT_THAT(error_of([&] {
+                  deploy(model, load_target("esp32c3"), folder.path() / "c", random_inputs(model, 1),
+                         {.emulate = emulate, .progress = {}});
+                }),
+                AllOf(HasSubstr("esp32c3 is no Cortex-M (its core is rv32imc)"),
+                      HasSubstr("riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32")));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "c"));
 }
 
 TEST(Deploy, UsesAnotherBankWhenTheFirstIsTooSmall) {

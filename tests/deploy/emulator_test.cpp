@@ -29,7 +29,8 @@ class Machine : public testing::TestWithParam<std::string> {
   const TemporaryFolder folder_;
 };
 INSTANTIATE_TEST_SUITE_P(Emulated, Machine,
-                         testing::Values("mps2-an500", "mps2-an386", "mps3-an547", "stm32h743"),
+                         testing::Values("microbit", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505",
+                                         "mps3-an547", "stm32h743"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -52,7 +53,7 @@ TEST_P(Machine, TheStackMarkSeesAFrameOfTwoKilobytes) {
   EXPECT_EQ(result.report("size"), target_.stack_bytes);
   EXPECT_GT(result.report("depth"), 0);
   const std::int64_t grown = result.report("after") - result.report("before");
-  EXPECT_GE(grown, 2048);
+  EXPECT_GE(grown, 2048 - 8);  // the frames around it differ by a saved register
   EXPECT_LE(grown, 2048 + 64);
   EXPECT_EQ(result.report("repainted"), result.report("before"));  // forgets what was
   EXPECT_LT(result.report("before") - result.report("depth"), 64);
@@ -99,9 +100,14 @@ TEST_P(Machine, AFaultIsNamedWithItsFunction) {
         "fault",
         {.optimisation = "-O1", .include_folders = {}, .defines = {"FAULT=" + kind}, .extra_sources = {}});
   };
-  EXPECT_THAT(crash("1"), AllOf(HasSubstr("the guest faulted"), HasSubstr("undefined instruction"),
-                                HasSubstr("in 'crash'")));
-  EXPECT_THAT(crash("2"), AllOf(HasSubstr("BusFault"), HasSubstr("in 'crash'"), HasSubstr("0x5f000000")));
+  if (target_.core == Core::kCortexM0) {  // Armv6-M has no registers that say more
+    EXPECT_THAT(crash("1"), AllOf(HasSubstr("the guest faulted: HardFault"), HasSubstr("in 'crash'")));
+    EXPECT_THAT(crash("2"), AllOf(HasSubstr("the guest faulted: HardFault"), HasSubstr("in 'crash'")));
+  } else {
+    EXPECT_THAT(crash("1"), AllOf(HasSubstr("the guest faulted"), HasSubstr("undefined instruction"),
+                                  HasSubstr("in 'crash'")));
+    EXPECT_THAT(crash("2"), AllOf(HasSubstr("BusFault"), HasSubstr("in 'crash'"), HasSubstr("0x5f000000")));
+  }
   EXPECT_THAT(crash("3"), AllOf(HasSubstr("the guest faulted"), HasSubstr("'crash'")));
   EXPECT_EQ(crash("0"), "no error");
 }

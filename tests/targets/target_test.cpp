@@ -12,6 +12,7 @@ namespace micromind {
 namespace {
 
 using testing::AllOf;
+using testing::AnyOf;
 using testing::Contains;
 using testing::HasSubstr;
 
@@ -58,13 +59,81 @@ std::string error_of(const std::string& toml) {
 }
 
 TEST(Target, EveryBuiltInOneLoadsAndBearsItsFileName) {
-  EXPECT_THAT(target_names(), testing::IsSupersetOf({"mps2-an386", "mps2-an500", "mps3-an547", "nrf52840",
-                                                     "stm32h743", "stm32l4r5"}));
   for (const std::string& name : target_names()) {
     const Target target = load_target(name);
     EXPECT_EQ(target.name, name);
-    EXPECT_TRUE(emulation_target(target).emulator) << name;
+    EXPECT_GT(target.source.size(), 10u) << name;
+    EXPECT_GT(target.description.size(), 10u) << name;
+    EXPECT_TRUE(!target.power || target.power->source.size() > 10) << name;
+    EXPECT_THAT(target.compiler_flags,
+                Contains(AnyOf(HasSubstr(core_name(target.core)),
+                               HasSubstr("-march=" + std::string(core_name(target.core))))))
+        << name;
+    if (is_cortex_m(target.core)) EXPECT_TRUE(emulation_target(target).emulator) << name;
   }
+}
+
+// Clock, flash and RAM as the data sheets have them.
+TEST(Target, TheBoardsAreThose) {
+  struct Board {
+    const char* name;
+    Core core;
+    std::int64_t clock_mhz, flash_kb, ram_kb;
+    bool dsp, mve;
+    Fpu fpu;
+  };
+  const Board boards[] = {{"alif-e7-hp", Core::kCortexM55, 400, 5632, 7936, true, true, Fpu::kDouble},
+                          {"apollo4p", Core::kCortexM4, 192, 2048 - 96, 2816, true, false, Fpu::kSingle},
+                          {"esp32c3", Core::kRv32imc, 160, 4096, 384, false, false, Fpu::kNone},
+                          {"imxrt1062", Core::kCortexM7, 600, 2048 - 64, 1024, true, false, Fpu::kDouble},
+                          {"k210", Core::kRv64gc, 400, 16384, 8192, false, false, Fpu::kDouble},
+                          {"nrf52840", Core::kCortexM4, 64, 1024, 256, true, false, Fpu::kSingle},
+                          {"nrf5340", Core::kCortexM33, 128, 1024, 512, true, false, Fpu::kSingle},
+                          {"rp2040", Core::kCortexM0Plus, 125, 2048, 264, false, false, Fpu::kNone},
+                          {"rp2350", Core::kCortexM33, 150, 4096, 520, true, false, Fpu::kSingle},
+                          {"samd51p20", Core::kCortexM4, 120, 1024, 256, true, false, Fpu::kSingle},
+                          {"stm32f412", Core::kCortexM4, 100, 1024, 256, true, false, Fpu::kSingle},
+                          {"stm32f746", Core::kCortexM7, 216, 1024, 320 + 16, true, false, Fpu::kSingle},
+                          {"stm32h743", Core::kCortexM7, 480, 2048, 1024 + 32, true, false, Fpu::kDouble},
+                          {"stm32h747", Core::kCortexM7, 480, 2048, 1024 + 32, true, false, Fpu::kDouble},
+                          {"stm32l4r5", Core::kCortexM4, 120, 2048, 640, true, false, Fpu::kSingle}};
+  std::size_t real = 0;
+  for (const std::string& name : target_names()) real += load_target(name).emulator ? 0 : 1;
+  EXPECT_EQ(real, std::size(boards));
+  EXPECT_GE(real, 15u);
+  for (const Board& b : boards) {
+    const Target t = load_target(b.name);
+    EXPECT_EQ(t.core, b.core) << b.name;
+    EXPECT_EQ(t.clock_hz, b.clock_mhz * 1'000'000) << b.name;
+    EXPECT_EQ(t.flash.bytes, b.flash_kb * 1024) << b.name;
+    EXPECT_EQ(t.ram_bytes(), b.ram_kb * 1024) << b.name;
+    EXPECT_EQ(t.features.dsp, b.dsp) << b.name;
+    EXPECT_EQ(t.features.mve, b.mve) << b.name;
+    EXPECT_EQ(t.features.fpu, b.fpu) << b.name;
+    if (is_cortex_m(b.core)) {  // nothing is lost on the machine that stands in
+      const Target stand_in = emulation_target(t);
+      EXPECT_EQ(stand_in.ram_bytes(), t.ram_bytes()) << b.name;
+      EXPECT_EQ(stand_in.flash.bytes, t.flash.bytes) << b.name;
+      EXPECT_EQ(load_target(t.emulated_by).features.mve, b.mve) << b.name;
+    }
+  }
+}
+
+TEST(Target, AMachineMayNeedPropertiesOfDevices) {
+  const Target pico = emulation_target(load_target("rp2040"));
+  EXPECT_EQ(pico.core, Core::kCortexM0Plus);  // on a Cortex-M0: Armv6-M both
+  EXPECT_EQ(pico.emulator->machine, "microbit");
+  EXPECT_THAT(pico.emulator->properties, Contains("nrf51-soc.sram-size=4194304"));
+  EXPECT_TRUE(load_target("mps2-an500").emulator->properties.empty());
+}
+
+TEST(Target, CoresNameTheirCompiler) {
+  EXPECT_EQ(core_compiler(Core::kCortexM33), "arm-none-eabi-gcc");
+  EXPECT_EQ(core_compiler(Core::kRv32imc), "riscv64-unknown-elf-gcc");
+  EXPECT_EQ(core_compiler(Core::kHost), "cc");
+  EXPECT_TRUE(is_cortex_m(Core::kCortexM0Plus));
+  EXPECT_FALSE(is_cortex_m(Core::kRv64gc));
+  EXPECT_FALSE(is_cortex_m(Core::kHost));
 }
 
 TEST(Target, ReadsABoardOfSeveralBanks) {
@@ -155,6 +224,14 @@ TEST(Target, BadFilesAreRefusedWithFileAndKey) {
       {"[\"-mcpu=cortex-m4\"]", "[]", "compiler.flags: expected at least"},
       {"[\"-mcpu=cortex-m4\"]", "[3]", "compiler.flags: expected an array of text"},
       {"[features]", "[emulator]\nmachine = \"x\"\ntick_ns = 1\n[features]", "needs no other machine"},
+      {"emulated_by = \"mps2-an386\"",
+       "[emulator]\nmachine = \"x\"\ntick_ns = 1\nproperties = [\"a.b=1,c.d=2\"]",
+       "emulator.properties: 'a.b=1,c.d=2' is no property of a device"},
+      {"emulated_by = \"mps2-an386\"", "[emulator]\nmachine = \"x\"\ntick_ns = 1\nproperties = [\"sram=1\"]",
+       "emulator.properties: 'sram=1'"},
+      {"emulated_by = \"mps2-an386\"", "[emulator]\nmachine = \"x\"\ntick_ns = 1\nproperties = \"a.b=1\"",
+       "emulator.properties: expected an array"},
+      {"core = \"cortex-m4\"", "core = \"rv64gc\"", "features.dsp: a rv64gc has no DSP extension"},
       {"[features]", "[power]\nactive_mw = -1\nsource = \"x\"\n[features]",
        "power.active_mw: expected a positive"},
       {"[features]", "[features", "mine.toml: line"},
@@ -176,9 +253,15 @@ TEST(Target, EmulationNeedsAMachineOfTheSameCoreThatIsLargeEnough) {
     }
     return "no error";
   };
+  std::string riscv = with(with(kGood, "emulated_by = \"mps2-an386\"\n", ""), "dsp = true", "dsp = false");
+  riscv = with(with(riscv, "cortex-m4", "rv32imc"), "\"single\"", "\"none\"");
   EXPECT_EQ(error(kGood), "no error");
-  EXPECT_THAT(error(with(kGood, "emulated_by = \"mps2-an386\"\n", "")), HasSubstr("nothing emulates mine"));
-  EXPECT_THAT(error(with(kGood, "mps2-an386", "mps2-an387")), HasSubstr("did you mean 'mps2-an386'"));
+  EXPECT_THAT(error(with(kGood, "emulated_by = \"mps2-an386\"\n", "")),
+              AllOf(HasSubstr("nothing emulates mine, whose core is cortex-m4"),
+                    HasSubstr("leave out --emulate"), HasSubstr("emulated_by = \"mps2-an386\"")));
+  EXPECT_THAT(error(riscv), AllOf(HasSubstr("nothing emulates mine, whose core is rv32imc"),
+                                  HasSubstr("--target stm32h743")));
+  EXPECT_THAT(error(with(kGood, "mps2-an386", "mps2-an3866")), HasSubstr("did you mean 'mps2-an386'"));
   EXPECT_THAT(error(with(kGood, "mps2-an386", "mps2-an500")), HasSubstr("is a cortex-m7"));
   EXPECT_THAT(error(with(kGood, "mps2-an386", "stm32l4r5")), HasSubstr("no emulated machine"));
   EXPECT_THAT(error(with(kGood, "\"1MB\"", "\"8MB\"")), HasSubstr("flash"));

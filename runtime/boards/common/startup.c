@@ -91,6 +91,7 @@ void mm_reset(void) {
 /* Finds the registers that the exception saved, and makes room to report them when the stack is used up. */
 __attribute__((naked)) void mm_fault(void) {
   __asm__ volatile(
+      ".syntax unified           \n" /* not yet the compiler's default for Armv6-M */
       "mrs  r0, msp              \n"
       "ldr  r1, =mm_stack_bottom \n"
       "movs r2, #255             \n"

@@ -4,6 +4,7 @@
 
 static void loop(uint32_t rounds) {
   __asm__ volatile(
+      ".syntax unified    \n"
       "1: subs %0, %0, #1 \n"
       "bne 1b             \n"
       : "+r"(rounds)
