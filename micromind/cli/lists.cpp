@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "micromind/base/text.h"
@@ -17,20 +19,61 @@ namespace {
 using Rows = std::vector<std::vector<std::string>>;
 using nlohmann::json;
 
+std::string features_text(const Features& f) {
+  std::string text = f.mve ? "MVE" : f.dsp ? "DSP" : "";
+  if (f.fpu != Fpu::kNone) text += fmt::format("{}FPU {}", text.empty() ? "" : ", ", f.fpu == Fpu::kDouble ? "64" : "32");
+  return text.empty() ? "–" : text;
+}
+
+std::string_view fpu_name(Fpu fpu) { return fpu == Fpu::kNone ? "none" : fpu == Fpu::kSingle ? "single" : "double"; }
+
+std::string clock_text(std::int64_t hz) { return fmt::format("{} MHz", hz / 1'000'000); }
+
+std::string machine_of(const Target& t) { return t.emulator ? t.emulator->machine : t.emulated_by; }
+
+json target_json(const Target& t) {
+  json banks = json::array();
+  for (const MemoryBank& bank : t.ram) banks.push_back({{"name", bank.name}, {"address", bank.address}, {"bytes", bank.bytes}});
+  json object = {{"name", t.name}, {"description", t.description}, {"source", t.source}, {"core", core_name(t.core)},
+                 {"clock_hz", t.clock_hz}, {"ram_bytes", t.ram_bytes()}, {"main_bank_bytes", t.main_bank().bytes}, {"ram", banks},
+                 {"flash_bytes", t.flash.bytes}, {"flash_address", t.flash.address}, {"stack_bytes", t.stack_bytes},
+                 {"features", {{"dsp", t.features.dsp}, {"mve", t.features.mve}, {"fpu", fpu_name(t.features.fpu)}}},
+                 {"compiler", core_compiler(t.core)}, {"compiler_flags", t.compiler_flags}, {"active_mw", nullptr}, {"power_source", nullptr},
+                 {"emulated_by", machine_of(t)}, {"is_emulator", t.emulator.has_value()}, {"can_emulate", t.can_emulate()}};
+  if (t.power) object["active_mw"] = t.power->active_mw, object["power_source"] = t.power->source;
+  return object;
+}
+
 void list_targets(const Console& console) {
-  Rows rows = {{"target", "core", "clock", "RAM", "first bank", "flash", "emulated on", "what it is"}};
+  Rows boards = {{"board", "core", "clock", "flash", "RAM", "largest bank", "features", "emulated by"}};
+  Rows machines = {{"emulated machine", "core", "clock", "flash", "RAM", "features"}};
   json list = json::array();
   for (const std::string& name : target_names()) {
     const Target t = load_target(name);
-    const std::string machine = t.emulator ? t.emulator->machine : t.emulated_by;
-    rows.push_back({name, std::string(core_name(t.core)), fmt::format("{} MHz", t.clock_hz / 1'000'000), format_bytes(t.ram_bytes()),
-                    format_bytes(t.main_bank().bytes), format_bytes(t.flash.bytes), machine.empty() ? "–" : machine, t.description});
-    list.push_back({{"name", name}, {"description", t.description}, {"core", core_name(t.core)}, {"clock_hz", t.clock_hz},
-                    {"ram_bytes", t.ram_bytes()}, {"main_bank_bytes", t.main_bank().bytes}, {"flash_bytes", t.flash.bytes},
-                    {"stack_bytes", t.stack_bytes}, {"emulated_by", machine}, {"can_emulate", t.can_emulate()}});
+    const std::string core(core_name(t.core)), clock = clock_text(t.clock_hz), flash = format_bytes(t.flash.bytes), ram = format_bytes(t.ram_bytes());
+    std::int64_t largest = 0;
+    for (const MemoryBank& bank : t.ram) largest = std::max(largest, bank.bytes);
+    if (t.emulator) machines.push_back({name, core, clock, flash, ram, features_text(t.features)});
+    else boards.push_back({name, core, clock, flash, ram, format_bytes(largest), features_text(t.features), t.can_emulate() ? t.emulated_by : "–"});
+    list.push_back(target_json(t));
   }
-  console.print(format_table(rows));
+  console.print(format_table(boards));
+  console.print("\n" + format_table(machines));
+  console.print("\nmicromind targets NAME tells more: banks with addresses, power, sources.");
   console.result({{"targets", list}});
+}
+
+void describe_target(const Console& console, const std::string& name) {
+  const Target t = load_target(name);
+  Rows banks = {{"bank", "address", "bytes"}, {"flash", fmt::format("0x{:08x}", t.flash.address), format_count(t.flash.bytes)}};
+  for (const MemoryBank& bank : t.ram) banks.push_back({bank.name, fmt::format("0x{:08x}", bank.address), format_count(bank.bytes)});
+  console.print(fmt::format("{}  {}\n", Console::bold(t.name), t.description));
+  console.print(fmt::format("core         {}, {}\nfeatures     {}\ncompiler     {} {}\nemulated by  {}\npower        {}\nsource       {}\n",
+                            core_name(t.core), clock_text(t.clock_hz), features_text(t.features), core_compiler(t.core),
+                            fmt::join(t.compiler_flags, " "), t.emulator ? "itself" : t.can_emulate() ? t.emulated_by : "–",
+                            t.power ? fmt::format("{} mW ({})", t.power->active_mw, t.power->source) : "not known", t.source));
+  console.print("\n" + format_table(banks));
+  console.result(target_json(t));
 }
 
 void list_networks(const Console& console) {
@@ -78,10 +121,14 @@ void list_recipes(const Console& console) {
 }  // namespace
 
 void add_targets(CLI::App& app, Console& console) {
-  add_verb(app, console, "targets", "Boards and emulated machines",
-           "A target is one TOML file; --target also takes the path of your own.",
-           {{"What can I deploy to?", "micromind targets"}, {"The same for a program", "micromind targets --json"}})
-      ->callback([&console] { list_targets(console); });
+  CLI::App* verb = add_verb(app, console, "targets", "Boards and emulated machines",
+                            "A target is one TOML file; --target also takes the path of your own (docs/targets.md).",
+                            {{"What can I deploy to?", "micromind targets"},
+                             {"All of one board, or a check of your own file", "micromind targets stm32h743"},
+                             {"The same for a program", "micromind targets --json"}});
+  const auto name = std::make_shared<std::string>();
+  verb->add_option("target", *name, "One of them, or the path of a .toml file")->type_name("NAME");
+  verb->callback([&console, name] { name->empty() ? list_targets(console) : describe_target(console, *name); });
 }
 
 void add_networks(CLI::App& app, Console& console) {

@@ -38,6 +38,7 @@ void add_verbs(CLI::App& app, Console& console) {
   add_deploy(app, console);
   add_report(app, console);
   add_inspect(app, console);
+  add_explain(app, console);
   add_predict(app, console);
   add_data(app, console);
   add_datasets(app, console);

@@ -13,6 +13,7 @@ namespace micromind {
 void add_inspect(CLI::App& app, Console& console);
 void add_deploy(CLI::App& app, Console& console);
 void add_export(CLI::App& app, Console& console);
+void add_explain(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
 void add_targets(CLI::App& app, Console& console);
 void add_networks(CLI::App& app, Console& console);

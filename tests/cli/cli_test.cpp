@@ -33,7 +33,7 @@ json json_of(const ProcessResult& result) {
 
 const std::vector<std::string>& verbs() {
   static const std::vector<std::string> names = {"run",  "train",    "evaluate", "quantize",  "export",  "deploy",  "report", "inspect",
-                                                 "predict", "data", "datasets", "networks", "operators", "recipes", "targets"};
+                                                 "predict", "data", "datasets", "networks", "operators", "recipes", "targets", "explain"};
   return names;
 }
 
@@ -93,6 +93,11 @@ TEST(Cli, FailuresAreOneMessageAndStatusOne) {
       {{"report", "."}, "no recipe.toml"},
       {{"predict", ".", "x.png"}, "no recipe.toml"},
       {{"data", "get", "cifar"}, "cifar10"},
+      {{"targets", "stm32h74"}, "did you mean 'stm32h743'"},
+      {{"explain", "conf"}, "did you mean 'conv'"},
+      {{"explain", "conv", "--kernel", "0"}, "expected 1 to 255"},
+      {{"explain", "conv", "--input", "0x0x0"}, "'0x0x0' is no shape"},
+      {{"explain", "conv", "--input", "3x999999999x999999999"}, "more than 2,147,483,647"},
       {{"data", "get", "glyphs"}, "glyphs"},
   };
   for (const Case& c : cases) {
@@ -115,6 +120,41 @@ ProcessResult tiny_run(std::vector<std::string> command, const std::vector<std::
   command.insert(command.end(), tiny().begin(), tiny().end());
   command.insert(command.end(), more.begin(), more.end());
   return micromind(command, folder);
+}
+
+TEST(Cli, ExplainsAConvolution) {
+  EXPECT_THAT(micromind({"explain"}).out, HasSubstr("\nconv "));
+  EXPECT_THAT(json_of(micromind({"explain", "--json"})).at("topics").size(), 1u);
+  const ProcessResult text = micromind({"explain", "conv"});
+  EXPECT_THAT(text.out, AllOf(HasSubstr("805,306,368"), HasSubstr("1,835,008"), HasSubstr("176,128"), HasSubstr("3 → 16 is none")));
+  std::size_t column = 0;
+  for (const char letter : text.out) {  // fits a terminal of 100 columns
+    column = letter == '\n' ? 0 : column + ((letter & 0xC0) != 0x80 ? 1 : 0);
+    ASSERT_LE(column, 100u);
+  }
+  const json conv = json_of(micromind({"explain", "conv", "--input", "8x4x5", "--output-channels", "8", "--kernel", "5", "--json"}));
+  EXPECT_EQ(conv.at("output"), json({8, 4, 5}));
+  ASSERT_EQ(conv.at("operators").size(), 5u);
+  EXPECT_EQ(conv.at("operators")[3].at("parameters"), 8 * 25 + 8);
+  EXPECT_EQ(conv.at("operators")[3].at("macs_with_bias"), (8 * 25 + 8) * 20);
+}
+
+TEST(Cli, ListsTargetsOnAScreenAndInFull) {
+  const ProcessResult text = micromind({"targets"});
+  for (const char* word : {"stm32h743", "esp32c3", "cortex-m55", "480 MHz", "DSP, FPU 64", "mps2-an505", "microbit"})
+    EXPECT_THAT(text.out, HasSubstr(word));
+  std::size_t column = 0;
+  for (const char letter : text.out) {
+    column = letter == '\n' ? 0 : column + ((letter & 0xC0) != 0x80 ? 1 : 0);
+    ASSERT_LE(column, 100u);
+  }
+  EXPECT_THAT(micromind({"targets", "stm32h743"}).out, AllOf(HasSubstr("0x24000000"), HasSubstr("DS12110")));
+  const json list = json_of(micromind({"targets", "--json"})).at("targets");
+  EXPECT_GE(list.size(), 21u);
+  for (const json& t : list) EXPECT_FALSE(t.at("source").get<std::string>().empty());
+  const json one = json_of(micromind({"targets", "nrf52840", "--json"}));
+  EXPECT_EQ(one.at("active_mw"), 9.9);
+  EXPECT_EQ(one.at("ram")[0].at("bytes"), 262144);
 }
 
 // What is wrong with a recipe must show before a folder is made, and before --force has removed an earlier run.
