@@ -78,19 +78,25 @@ Bytes read_bytes(const fs::path& path) { return read_whole<Bytes>(path); }
 
 void write_atomic(const fs::path& path, std::string_view content) {
   make_parent(path);
+  std::error_code ignored;
+  const fs::file_status target = fs::status(path, ignored);
+  if (fs::is_directory(target)) fail("file", "cannot write {}: it is a folder", path.string());
+  // A device or a pipe is written to: renaming a file over it would take its place.
+  const bool special = fs::exists(target) && !fs::is_regular_file(target);
   fs::path temporary = path;
-  temporary += fmt::format(".{}.tmp", ::getpid());
+  if (!special) temporary += fmt::format(".{}.tmp", ::getpid());
   const auto give_up = [&](const char* step) {
     const int error = errno;
-    ::unlink(temporary.c_str());
+    if (!special) ::unlink(temporary.c_str());
     fail_with_hint("file", error == ENOSPC ? "free some space; what was there before is untouched" : "",
                    "cannot {} {}: {}", step, path.string(), std::strerror(error));
   };
-  Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  Descriptor file(temporary, special ? O_WRONLY : O_WRONLY | O_CREAT | O_TRUNC);
   if (!file.ok()) give_up("create");
   if (!write_all(file.get(), content.data(), content.size())) give_up("write");
-  if (::fsync(file.get()) != 0 && errno != EINVAL) give_up("flush");
+  if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) give_up("flush");
   if (file.close() != 0) give_up("close");
+  if (special) return;
   if (::rename(temporary.c_str(), path.c_str()) != 0) give_up("replace");
 }
 

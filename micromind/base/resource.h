@@ -7,12 +7,12 @@
 
 namespace micromind {
 
-struct Resource {
+struct CarriedFile {
   std::string_view name;  ///< path from the repository's root: "runtime/kernels/conv2d_s8.h"
   std::string_view content;
 };
 
-const std::vector<Resource>& resources();
+const std::vector<CarriedFile>& resources();
 
 /// The content of the named file. Throws Error when the binary carries no such file.
 std::string_view resource(std::string_view name);

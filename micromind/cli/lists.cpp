@@ -68,10 +68,11 @@ void describe_target(const Console& console, const std::string& name) {
   Rows banks = {{"bank", "address", "bytes"}, {"flash", fmt::format("0x{:08x}", t.flash.address), format_count(t.flash.bytes)}};
   for (const MemoryBank& bank : t.ram) banks.push_back({bank.name, fmt::format("0x{:08x}", bank.address), format_count(bank.bytes)});
   console.print(fmt::format("{}  {}\n", Console::bold(t.name), t.description));
-  console.print(fmt::format("core         {}, {}\nfeatures     {}\ncompiler     {} {}\nemulated by  {}\npower        {}\nsource       {}\n",
+  console.print(fmt::format("core         {}, {}\nfeatures     {}\ncompiler     {} {}\nemulated by  {}\npower        {}\nsource       {}{}\n",
                             core_name(t.core), clock_text(t.clock_hz), features_text(t.features), core_compiler(t.core),
                             fmt::join(t.compiler_flags, " "), t.emulator ? "itself" : t.can_emulate() ? t.emulated_by : "–",
-                            t.power ? fmt::format("{} mW ({})", t.power->active_mw, t.power->source) : "not known", t.source));
+                            t.power ? fmt::format("{} mW", t.power->active_mw) : "not known", t.source,
+                            t.power ? fmt::format("\npower from   {}", t.power->source) : ""));
   console.print("\n" + format_table(banks));
   console.result(target_json(t));
 }

@@ -25,11 +25,14 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  # Everything at once: train, quantise, emit C, prove it on an emulated chip, write a report\n"
     "  micromind run demo\n"
+    "  # The network that fills a board, as a recipe\n"
+    "  micromind design phinet --input 3x96x96 --classes 10 --target stm32l4r5 --macs 20M --output net.toml\n"
     "  # What a network costs before a weight is trained\n"
     "  micromind inspect phinet --input 3x160x160 --target stm32h743\n\n"
     "micromind VERB --help teaches a verb.";
 
 void add_verbs(CLI::App& app, Console& console) {
+  add_design(app, console);
   add_run(app, console);
   add_train(app, console);
   add_evaluate(app, console);
@@ -39,6 +42,7 @@ void add_verbs(CLI::App& app, Console& console) {
   add_report(app, console);
   add_inspect(app, console);
   add_explain(app, console);
+  add_bench(app, console);
   add_predict(app, console);
   add_data(app, console);
   add_datasets(app, console);

@@ -5,16 +5,19 @@
 #pragma once
 
 #include "micromind/cli/console.h"
+#include "micromind/run/proxy.h"
 #include "micromind/run/run_folder.h"
 
 namespace micromind {
 
 // Work in every build.
+void add_design(CLI::App& app, Console& console);
 void add_inspect(CLI::App& app, Console& console);
 void add_deploy(CLI::App& app, Console& console);
 void add_export(CLI::App& app, Console& console);
 void add_explain(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
+void add_bench(CLI::App& app, Console& console);
 void add_targets(CLI::App& app, Console& console);
 void add_networks(CLI::App& app, Console& console);
 void add_operators(CLI::App& app, Console& console);
@@ -36,6 +39,10 @@ struct DeployRequest {
 };
 /// `deploy RUN`: its inputs are test images, so it needs the data sets.
 void deploy_run(const Console& console, const DeployRequest& request);
+/// `design --pareto --proxy-train`: trains one recipe after another, progress on standard error.
+TrainRecipe proxy_trainer();
+/// Throws Error for whatever would stop such a training: unknown or absent data, data of another shape or class count.
+void check_proxy(const Recipe& recipe);
 /// Before training, and before anything else: may start the program again with other OpenMP settings.
 void limit_spinning(int argc, char** argv);
 /// Makes model.tflite of a trained run: calibration reads training images.

@@ -189,7 +189,7 @@ void measure(const Target& target, BuildResult& result) {
 
 std::vector<fs::path> write_board_support(const Target& target, const fs::path& folder) {
   std::vector<fs::path> sources;
-  for (const Resource& file : resources()) {
+  for (const CarriedFile& file : resources()) {
     if (!file.name.starts_with(kBoardFolder)) continue;
     const fs::path path = folder / file.name.substr(kBoardFolder.size());
     write_changed(path, file.content);

@@ -164,7 +164,7 @@ std::vector<EmittedFile> emit_c(const Model& model, const EmitOptions& options) 
 }
 
 void write_files(const std::vector<EmittedFile>& files, const std::filesystem::path& folder) {
-  for (const Resource& r : resources()) {  // kernels that an earlier model left there
+  for (const CarriedFile& r : resources()) {  // kernels that an earlier model left there
     if (!r.name.starts_with(kKernelFolder)) continue;
     const std::string name = "kernels/" + std::string(r.name.substr(kKernelFolder.size()));
     std::error_code absent;

@@ -92,8 +92,9 @@ EmulatorResult run_on_emulator(const Target& target, const fs::path& elf, const 
     fail("emulator", "{} is no folder for the guest's files", options.folder.string());
 
   const auto start = std::chrono::steady_clock::now();
-  ProcessResult process = run_process(command_of(*target.emulator, fs::absolute(elf)),
-                                      {.folder = options.folder, .timeout_s = options.timeout_s});
+  std::vector<std::string> command = command_of(*target.emulator, fs::absolute(elf));
+  command.insert(command.end(), options.arguments.begin(), options.arguments.end());
+  ProcessResult process = run_process(command, {.folder = options.folder, .timeout_s = options.timeout_s});
   if (process.timed_out)
     fail("emulator", "the guest did not finish within {} s; {}", options.timeout_s, tail(process.out));
   if (const auto fault = explain_fault(process.out, image)) fail("emulator", "the guest faulted: {}", *fault);

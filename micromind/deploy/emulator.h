@@ -27,6 +27,7 @@ inline constexpr std::int64_t kInstructionNs = 1 << kInstructionShift;  ///< emu
 struct EmulatorOptions {
   std::filesystem::path folder;  ///< where the guest's file names start; empty = the caller's working folder
   double timeout_s = 120;        ///< of the PC's time
+  std::vector<std::string> arguments = {};  ///< of QEMU, besides our own (profile.h)
 };
 
 struct EmulatorResult {

@@ -13,6 +13,7 @@
 #include "micromind/base/text.h"
 #include "micromind/cost/cost.h"
 #include "micromind/deploy/emulator.h"
+#include "micromind/deploy/profile.h"
 
 namespace micromind {
 namespace fs = std::filesystem;
@@ -56,7 +57,7 @@ BuildResult build(const Harness& h, const Target& target, const std::string& kin
   const fs::path sources = h.work / (kind + "_source");
   write_atomic(sources / "main.c", resource(fmt::format("runtime/harness/{}_main.c", kind)));
   if (kind != "size") write_atomic(sources / "arena.h", resource("runtime/harness/arena.h"));
-  write_atomic(sources / "ports.h", ports_header(h, target, kind == "run" || kind == "trace"));
+  write_atomic(sources / "ports.h", ports_header(h, target, kind != "size"));
   BuildOptions options;
   options.include_folders = {h.emitted};
   options.extra_sources = {h.emitted / "model.c"};
@@ -84,23 +85,31 @@ void write_inputs(const fs::path& file, const std::vector<ByteTensor>& inputs) {
   write_atomic(file, std::span<const std::uint8_t>(all));
 }
 
-EmulatorResult emulate(const Harness& h, const Target& target, const BuildResult& built,
-                       const fs::path& folder, std::size_t runs) {
+double patience_s(const Harness& h, std::size_t runs) {
   const Graph& g = h.model.graph;
   double work = 1e6;
   for (const Node& node : g.nodes())
     work +=
         kInstructionsPerMac * static_cast<double>(macs(node.op, g.input_shapes(node), g.output_shapes(node)) +
                                                   g.shape(node.outputs[0]).elements());
-  EmulatorResult result = run_on_emulator(
-      target, built.elf,
-      {.folder = folder, .timeout_s = 60 + work * static_cast<double>(runs + 1) / kInstructionsPerSecond});
-  if (result.exit_status == 0) return result;
+  return 60 + work * static_cast<double>(runs + 1) / kInstructionsPerSecond;
+}
+
+void check_status(const Target& target, const EmulatorResult& result) {
+  if (result.exit_status == 0) return;
   static constexpr std::string_view reasons[] = {"cannot read its inputs", "cannot write its outputs",
                                                  "model_run() refused its arena"};
   const int reason = result.exit_status - 2;
   fail("deploy", "the program on {} ended with status {} ({}): {}", target.name, result.exit_status,
        reason >= 0 && reason < 3 ? reasons[reason] : "unknown", result.output);
+}
+
+EmulatorResult emulate(const Harness& h, const Target& target, const BuildResult& built,
+                       const fs::path& folder, std::size_t runs) {
+  EmulatorResult result =
+      run_on_emulator(target, built.elf, {.folder = folder, .timeout_s = patience_s(h, runs)});
+  check_status(target, result);
+  return result;
 }
 
 // Cuts the file's bytes into the tensors of the given sizes.
@@ -183,6 +192,22 @@ CoreTrace trace_on_core(const Harness& h, const Target& emulated, const ByteTens
     fail("deploy", "expected figures of {} layer outputs from the core, found {}", sizes.size(),
          trace.instructions.size());
   return trace;
+}
+
+std::vector<InstructionCounts> profile_outputs_on_core(const Harness& h, const Target& emulated,
+                                                       const ByteTensor& input) {
+  const Target target = with_room(emulated);
+  const BuildResult built = build(h, target, "profile", {"MODEL_TRACE"});
+  const fs::path folder = h.work / "profile_files";
+  write_inputs(folder / "inputs.bin", {input});
+  const ProfiledRun run = profile_on_emulator(
+      target, built, {.folder = folder, .timeout_s = patience_s(h, 1)}, {"model_trace"});
+  check_status(target, run.result);
+  std::size_t outputs = 0;
+  for (const Node& node : h.model.graph.nodes()) outputs += node.outputs.size();
+  if (run.regions.size() != outputs)
+    fail("profile", "expected counts of {} layer outputs from the core, found {}", outputs, run.regions.size());
+  return run.regions;
 }
 
 }  // namespace micromind

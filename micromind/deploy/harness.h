@@ -9,6 +9,7 @@
 
 #include "micromind/deploy/cross.h"
 #include "micromind/deploy/deploy.h"
+#include "micromind/deploy/instruction_classes.h"
 #include "micromind/graph/model.h"
 #include "micromind/memory/plan.h"
 #include "micromind/targets/target.h"
@@ -45,6 +46,10 @@ struct CoreTrace {
   std::vector<std::int64_t> instructions;  ///< likewise; a node's first output has its work
 };
 CoreTrace trace_on_core(const Harness& harness, const Target& target, const ByteTensor& input);
+
+/// Instructions by class, per output of every node as in CoreTrace (profile.h sums them up by node).
+std::vector<InstructionCounts> profile_outputs_on_core(const Harness& harness, const Target& target,
+                                                       const ByteTensor& input);
 
 /// Runs `inputs` on the host and sets layers, outputs_compared, outputs_identical and first_difference of
 /// `deployment`.

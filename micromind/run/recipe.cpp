@@ -24,6 +24,7 @@ template <class R, class Visit>
 void visit_sections(R& recipe, Visit&& visit) {
   visit("run", recipe.run);
   visit("data", recipe.data);
+  visit("design", recipe.design);
   visit("network", recipe.network);
   visit("train", recipe.train);
   visit("quantize", recipe.quantize);
@@ -32,6 +33,8 @@ void visit_sections(R& recipe, Visit&& visit) {
 
 template <class Section>
 constexpr bool is_network = std::is_same_v<std::decay_t<Section>, NetworkSection>;
+template <class Section>
+constexpr bool is_design = std::is_same_v<std::decay_t<Section>, DesignSection>;
 
 std::vector<std::string> section_names() {
   std::vector<std::string> names;
@@ -110,6 +113,7 @@ void set_key(Reading& reading, const std::string& section, const std::string& ke
         if (const std::string other = section_of(key, section); !other.empty())
           fail_with_hint(place, fmt::format("it belongs to {}", other), "unknown key '{}'", key);
       members_from_json(nlohmann::json{{key, value}}, members, place);
+      if constexpr (is_design<Section>) members.present = true;
     }
   });
   if (!known) fail_with_hint(where, name_hint(section, section_names()), "unknown section [{}]", section);
@@ -150,6 +154,7 @@ void apply_table(Reading& reading, const toml::table& root, std::string_view fil
       fail_with_hint(place, name_hint(name, sections), "unknown section [{}]", name);
     }
     const toml::table* table = node.as_table();
+    if (name == "design") reading.recipe.design.present = true;
     if (table == nullptr) fail(at(section.source()), "'{}' is a section: expected [{}] and keys below it", name, name);
     for (const auto& [key, value] : *table) {
       const std::string place = at(key.source());
@@ -310,18 +315,26 @@ Recipe load_recipe(const std::string& path_or_name, const std::vector<std::strin
   return recipe;
 }
 
-std::string to_toml(const Recipe& recipe) {
+std::string to_toml(const Recipe& recipe, bool with_defaults) {
   std::string text;
   visit_sections(recipe, [&]<class Section>(const char* name, const Section& members) {
-    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", name);
+    std::string lines;
+    const auto line = [&](const std::string& key, const nlohmann::json& value) { lines += fmt::format("{} = {}\n", toml_key(key), toml_value(value)); };
     if constexpr (is_network<Section>) {
-      text += fmt::format("family = {}\n", toml_text(members.family));
-      for (const auto& [key, value] : members.options.items()) text += fmt::format("{} = {}\n", toml_key(key), toml_value(value));
+      line("family", members.family);
+      for (const auto& [key, value] : members.options.items()) line(key, value);
     } else {
-      Section::attributes(members, [&](const char* key, const auto& value) {
-        text += fmt::format("{} = {}\n", key, toml_value(nlohmann::json(value)));
+      if constexpr (is_design<Section>)
+        if (!members.present) return;
+      const nlohmann::json defaults = members_to_json(Section{});
+      Section::attributes(members, [&](const char* key, const auto& member) {
+        const nlohmann::json value(member);
+        if (with_defaults || value != defaults.at(key)) line(key, value);
       });
+      if constexpr (!is_design<Section>)
+        if (lines.empty()) return;
     }
+    text += fmt::format("{}[{}]\n{}", text.empty() ? "" : "\n", name, lines);
   });
   return text;
 }

@@ -57,6 +57,33 @@ struct NetworkSection {
   nlohmann::json options = nlohmann::json::object();
 };
 
+/// Present: the family's hyperparameters are chosen to fill a budget (scaling/design.h) before anything else, and
+/// [network] names the family and what is fixed. The board is deploy.target; the limits tighten its own.
+struct DesignSection {
+  bool present = false;         ///< the recipe has the section; no key
+  std::string ram, flash, macs; ///< "320kB", "1MB", "60M"; empty: the board's, MACs without limit
+  double latency_ms = 0;        ///< 0: no limit
+  std::string least_flash, least_macs;  ///< at least so large; empty: any size
+  std::string objective = "fill";       ///< fill, macs, latency
+  std::vector<double> weights;          ///< of RAM, flash, MACs and latency in "fill"; empty: 1, 1, 1, 0
+  nlohmann::json space = nlohmann::json::object();  ///< knobs narrowed: {alpha = [0.1, 2], num_layers = [5, 7]}
+  std::string solver = "exact";         ///< exact, bonmin
+
+  template <class Self, class Visit>
+  static void attributes(Self& self, Visit&& visit) {
+    visit("ram", self.ram);
+    visit("flash", self.flash);
+    visit("macs", self.macs);
+    visit("latency_ms", self.latency_ms);
+    visit("least_flash", self.least_flash);
+    visit("least_macs", self.least_macs);
+    visit("objective", self.objective);
+    visit("weights", self.weights);
+    visit("space", self.space);
+    visit("solver", self.solver);
+  }
+};
+
 struct TrainSection {
   std::string task = "classification";
   std::int64_t epochs = 10;
@@ -133,6 +160,7 @@ struct DeploySection {
 struct Recipe {
   RunSection run;
   DataSection data;
+  DesignSection design;
   NetworkSection network;
   TrainSection train;
   QuantizeSection quantize;
@@ -144,8 +172,8 @@ struct Recipe {
 Recipe load_recipe(const std::string& path_or_name, const std::vector<std::string>& overrides = {});
 Recipe parse_recipe(std::string_view toml, std::string_view where, const std::vector<std::string>& overrides = {});
 
-/// The whole recipe with every default filled in, as TOML that load_recipe reads back.
-std::string to_toml(const Recipe& recipe);
+/// The recipe as TOML that load_recipe reads back: whole, with every default filled in, or only what differs from them.
+std::string to_toml(const Recipe& recipe, bool with_defaults = true);
 std::vector<std::string> recipe_names();  ///< those that the binary carries
 
 }  // namespace micromind

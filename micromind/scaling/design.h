@@ -9,6 +9,8 @@
 // model of cost/), MACs are counted: the chip's own figures, not proxies.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -61,8 +63,9 @@ struct DesignRequest {
 /// One line of the table of budget against use.
 struct ResourceUse {
   Resource resource = kRam;
-  double budget = kUnlimited;  ///< bytes, bytes, MACs, cycles
+  double budget = kUnlimited;  ///< bytes, bytes, MACs, milliseconds
   double used = 0;
+  bool searched = false;       ///< whether more of it was tried
   bool binds = false;          ///< with more of it alone, a better network exists
   double next = 0;             ///< budget that the next better network needs, if it binds
   double share() const { return used / budget; }
@@ -77,10 +80,11 @@ struct Design {
   double latency_ms = 0;  ///< estimated; 0 without a model
   std::vector<ResourceUse> resources;
   std::vector<std::string> notes;  ///< knobs at the end of their range, budgets not given
+  std::map<std::string, double> knobs;  ///< the real knobs, also where they are no options (phi)
   double objective = 0;
   double gap = 0;  ///< how much better a network could still be, a share; 0: proven best
   std::int64_t nodes = 0, candidates = 0;
-  double solve_ms = 0, sensitivity_ms = 0;
+  double solve_ms = 0, sensitivity_ms = 0;  ///< solving: making the lattice and the search
 
   struct Relaxation {  ///< what Bonmin found
     bool solved = false;
@@ -92,6 +96,29 @@ struct Design {
 /// Throws Error on contradictory or unusable requests, on a space without a network for this input, and when no network
 /// fits: which budget cannot be met, and the smallest that could.
 Design design(const DesignRequest& request);
+
+/// The same question at many budgets: the lattice, which can take longer to make than to search, is made once.
+class Designer {
+ public:
+  /// Throws Error as design() does, but for what does not fit.
+  explicit Designer(const DesignRequest& request);
+  ~Designer();
+  Designer(const Designer&) = delete;
+  Designer& operator=(const Designer&) = delete;
+
+  Design run();  ///< what design() returns
+
+  /// The best network within `most` and the request's own budgets, without notes and sensitivity; nothing when none fits.
+  /// A resource counts in the objective when either limits it. Throws Error when the node limit comes before an answer.
+  std::optional<Design> within(const Resources<double>& most);
+
+  /// The least of a resource that a network of the space takes, whatever the budgets.
+  double smallest(Resource resource);
+
+ private:
+  class Work;
+  std::unique_ptr<Work> work_;
+};
 
 /// RAM for the arena and flash that a target leaves.
 Budget budget_of(const Target& target);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "micromind/base/error.h"
 #include "micromind/base/text.h"
@@ -44,11 +45,19 @@ std::string describe(const Knob& knob) {
 
 void narrow(Knob& knob, const json& wish, std::string_view where) {
   const auto wrong = [&](std::string_view what) { fail_with_hint(where, "expected " + describe(knob), "{} = {}: {}", knob.name, wish.dump(), what); };
-  const json list = wish.is_array() ? wish : json::array({wish});
+  // The choices may be lists themselves: [5, 7] is one, [[5, 7], [4, 5, 7]] are two.
+  const bool of_lists = !knob.real && knob.choices.front().is_array();
+  const bool is_list = wish.is_array() && (!of_lists || (!wish.empty() && wish.front().is_array()));
+  const json list = is_list ? wish : json::array({wish});
   if (list.empty()) wrong("no value is left");
   if (!knob.real) {
-    for (const json& value : list)
-      if (value.type() != knob.choices.front().type() && !(value.is_number_integer() && knob.choices.front().is_number_integer())) wrong("wrong kind of value");
+    const auto same_kind = [](const json& a, const json& b) { return a.type() == b.type() || (a.is_number_integer() && b.is_number_integer()); };
+    for (const json& value : list) {
+      if (!same_kind(value, knob.choices.front())) wrong("wrong kind of value");
+      if (of_lists)
+        for (const json& item : value)
+          if (!same_kind(item, knob.choices.front().front())) wrong("wrong kind of value in the list");
+    }
     knob.choices.clear();
     for (const json& value : list)
       if (std::find(knob.choices.begin(), knob.choices.end(), value) == knob.choices.end()) knob.choices.push_back(value);
@@ -62,6 +71,7 @@ void narrow(Knob& knob, const json& wish, std::string_view where) {
   knob.high = list.back().get<double>();
   if (!(knob.low <= knob.high)) wrong("the range is reversed");
   if (positive && !(knob.low > 0)) wrong("expected more than 0");
+  if (std::max(-knob.low, knob.high) > 100) wrong("expected at most 100");
 }
 
 // The position inside `cell` on the line S = s: where T enters and leaves.
@@ -88,6 +98,33 @@ std::vector<double> decimals(double low, double high, int digits, int most) {
   const double stride = std::max(1.0, std::ceil((last - first + 1) / most));
   for (double n = first; n <= last; n += stride) list.push_back(n / scale);
   return list;
+}
+
+// Where the plane is a single point its network is what the family itself makes of the point: a form on a threshold may round
+// either way there, and no polygon around it says which.
+void settle(Lattice& lattice) {
+  std::map<int, int> fixed_structures;  // with rules that read nothing but `fixed`
+  std::vector<Configuration> settled;
+  for (Configuration& c : lattice.configurations) {
+    if (!lattice.limits.fixed(c.one_knob)) {
+      settled.push_back(std::move(c));
+      continue;
+    }
+    try {
+      c.fixed = lattice.family->widths(lattice.family->options(c, lattice.limits.s_low, lattice.limits.ratio_low));
+    } catch (const Error&) {
+      continue;  // no network: a width is nothing
+    }
+    const auto [it, added] = fixed_structures.try_emplace(c.structure, static_cast<int>(lattice.structures.size()));
+    if (added) {
+      const std::shared_ptr<const WidthCost> cost = lattice.structures[static_cast<std::size_t>(c.structure)].cost;
+      lattice.structures.push_back({cost, {}, std::vector<SlotRule>(cost->slots())});
+    }
+    c.structure = it->second;
+    c.forms.clear();
+    settled.push_back(std::move(c));
+  }
+  lattice.configurations = std::move(settled);
 }
 
 }  // namespace
@@ -136,7 +173,7 @@ json parse_wish(const std::string& text) {
     return {{name, list}};
   }
   std::size_t from = 0;
-  while (from <= rest.size()) {
+  while (from <= rest.size()) {  // "5,7": a list of choices, or the one choice [5, 7]
     const std::size_t comma = std::min(rest.find(',', from), rest.size());
     list.push_back(value(rest.substr(from, comma - from)));
     from = comma + 1;
@@ -175,7 +212,8 @@ double shortest_decimal(double low, double high) {
 json name_network(const Lattice& lattice, const Configuration& configuration, const Polygon& cell, std::span<const std::int64_t> widths) {
   json options;
   const auto names_it = [&](double s, double ratio) {
-    if (!lattice.limits.hold(s, ratio)) return false;
+    if (!lattice.limits.hold(s, ratio, configuration.one_knob)) return false;
+    stop_if_interrupted();
     options = lattice.family->options(configuration, s, ratio);
     try {
       const std::vector<int> found = lattice.family->widths(options);
@@ -184,6 +222,8 @@ json name_network(const Lattice& lattice, const Configuration& configuration, co
       return false;  // on the edge of the cell, where a width is nothing
     }
   };
+  const Lattice::Limits& limits = lattice.limits;
+  if (limits.fixed(configuration.one_knob)) return names_it(limits.s_low, limits.ratio_low) ? options : json::object();
   const Polygon::Range s = cell.range({1, 0});
   // Fewest digits in all; the two knobs share them evenly where they can.
   for (int digits = 0; digits <= 24; ++digits)
@@ -194,6 +234,10 @@ json name_network(const Lattice& lattice, const Configuration& configuration, co
         for (const double ratio : decimals(t.low / value, t.high / value, digits - of_s, 2))
           if (names_it(value, ratio)) return options;
       }
+  // An end of a range need not be a short decimal.
+  for (const double at : {limits.s_low, limits.s_high})
+    for (const double ratio : {limits.ratio_low, limits.ratio_high})
+      if (names_it(at, ratio)) return options;
   const Point centre = cell.centre();
   return names_it(centre.s, centre.t / centre.s) ? options : json::object();
 }
@@ -201,11 +245,14 @@ json name_network(const Lattice& lattice, const Configuration& configuration, co
 Lattice make_lattice(const std::string& family, const Shape& input, int classes, const Space& space, const json& fixed, const LayerCyclesOf& cycles) {
   const Row& r = row(family);
   if (input.rank() != 3) fail_with_hint("design", "for example --input 3x96x96", "input {}: expected an image, channels × height × width", to_string(input));
+  for (const char* key : {"input_shape", "num_classes", "include_top"})
+    if (fixed.contains(key)) fail_with_hint("design", "it follows from the images and the number of classes", "'{}' cannot be set", key);
   for (const auto& [key, value] : fixed.items())
     for (const Knob& knob : space)
       if (knob.name == key) fail_with_hint("design", fmt::format("say it as a knob: --space {}={}", key, value.dump()), "'{}' is a knob of {}", key, family);
   Lattice lattice = r.lattice({input, classes, space, fixed, cycles});
   lattice.name = family;
+  settle(lattice);
   return lattice;
 }
 

@@ -16,6 +16,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ struct Configuration {
   Polygon region;                   ///< of (S, T)
   int choice = 0;                   ///< the family's own: which combination
   double alpha = 0;                 ///< the family's own: the third knob, where there is one
+  bool one_knob = false;            ///< T means nothing
 };
 
 /// What the search needs of a family beside its lattice.
@@ -86,8 +88,15 @@ class Family {
   virtual ~Family() = default;
   /// The options of the network at S = s, T = ratio·s of a configuration.
   virtual nlohmann::json options(const Configuration& configuration, double s, double ratio) const = 0;
+  /// A real knob's value in these options, if it has one: the option of that name, unless the family says otherwise.
+  virtual std::optional<double> knob(const std::string& name, const nlohmann::json& options) const {
+    return options.contains(name) ? std::optional(options.at(name).get<double>()) : std::nullopt;
+  }
   /// All slots of the network with these options.
   virtual std::vector<int> widths(const nlohmann::json& options) const = 0;
+  /// The configuration without rounding, for the smooth relaxation. A family with a third knob gives forms and fixed widths
+  /// at alpha = 1: times alpha, they are those of any alpha.
+  virtual Configuration unrounded(const Configuration& configuration) const { return configuration; }
 };
 
 struct Lattice {
@@ -97,7 +106,11 @@ struct Lattice {
   std::vector<Configuration> configurations;
   struct Limits {
     double s_low = 0, s_high = 0, ratio_low = 0, ratio_high = 0;
-    bool hold(double s, double ratio) const { return s >= s_low && s <= s_high && ratio >= ratio_low && ratio <= ratio_high; }
+    double alpha_low = 0, alpha_high = 0;  ///< of the third knob
+    bool hold(double s, double ratio, bool one_knob) const {
+      return s >= s_low && s <= s_high && (one_knob || (ratio >= ratio_low && ratio <= ratio_high));
+    }
+    bool fixed(bool one_knob) const { return s_low == s_high && (one_knob || ratio_low == ratio_high); }
   } limits;  ///< of the knobs, both ends included
 };
 

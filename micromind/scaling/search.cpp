@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "micromind/base/error.h"
+#include "micromind/base/interrupt.h"
+
 namespace micromind {
 namespace {
 
@@ -47,7 +50,7 @@ double threshold(const Rounding& rounding, double low, double high) {
 
 class Search {
  public:
-  Search(const Lattice& lattice, const Goal& goal) : lattice_(lattice), goal_(goal) {
+  Search(const Lattice& lattice, const SearchGoal& goal) : lattice_(lattice), goal_(goal) {
     for (const Structure& s : lattice.structures) {
       low_.push_back(s.cost->variables<std::int64_t>());
       high_.push_back(low_.back());
@@ -134,7 +137,7 @@ class Search {
 
  private:
   const Lattice& lattice_;
-  const Goal& goal_;
+  const SearchGoal& goal_;
   bool has_quality_ = false;
   double cut_low_ = 0, cut_high_ = 0;
   std::vector<int> lows_, highs_;
@@ -143,7 +146,7 @@ class Search {
 
 }  // namespace
 
-double Goal::value(const Resources<double>& use) const {
+double SearchGoal::value(const Resources<double>& use) const {
   double sum = 0;
   for (std::size_t r = 0; r < use.size(); ++r)
     if (weight[r] != 0) sum += weight[r] * std::log(std::max(use[r], 1.0));
@@ -155,7 +158,7 @@ double SearchResult::gap() const {
   return std::max(0.0, std::expm1(bound - best.value));
 }
 
-SearchResult search(const Lattice& lattice, const Goal& goal, const SearchOptions& options) {
+SearchResult search(const Lattice& lattice, const SearchGoal& goal, const SearchOptions& options) {
   SearchResult result;
   Search search(lattice, goal);
   double best = options.start_value;
@@ -168,7 +171,10 @@ SearchResult search(const Lattice& lattice, const Goal& goal, const SearchOption
     if (!view.possible || view.bound <= best) return;
     if (view.decided) {
       const Found found = search.found(configuration, region, view.bound);
-      if (options.accept && !options.accept(found)) return;
+      if (options.accept && !options.accept(found)) {
+        ++result.refused;
+        return;
+      }
       best = view.bound;
       result.best = found;
       return;
@@ -179,6 +185,7 @@ SearchResult search(const Lattice& lattice, const Goal& goal, const SearchOption
   for (int c = 0; c < static_cast<int>(lattice.configurations.size()); ++c) consider(c, lattice.configurations[at(c)].region, 0);
   while (!open.empty()) {
     if (open.front().bound <= best || std::expm1(open.front().bound - best) <= options.within) break;
+    if (interrupted()) throw Interrupted("design", "stopped");
     if (result.nodes >= options.node_limit) {
       result.complete = false;
       break;
@@ -195,7 +202,7 @@ SearchResult search(const Lattice& lattice, const Goal& goal, const SearchOption
 }
 
 void for_each_network(const Lattice& lattice, const std::function<bool(const Found&)>& visit) {
-  const Goal anything;
+  const SearchGoal anything;
   Search search(lattice, anything);
   std::vector<Polygon> open;
   for (int i = 0; i < static_cast<int>(lattice.configurations.size()); ++i) {

@@ -24,7 +24,7 @@ namespace micromind {
 inline constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
 /// Maximise Σ weight_r · log(use_r) subject to least_r ≤ use_r ≤ most_r and Σ quality_r · log(use_r) > quality_above.
-struct Goal {
+struct SearchGoal {
   Resources<double> weight{};  ///< negative: the less the better; 0: of no interest
   Resources<double> least{0, 0, 0, 0};
   Resources<double> most{kUnlimited, kUnlimited, kUnlimited, kUnlimited};
@@ -57,12 +57,13 @@ struct SearchResult {
   double bound = -kUnlimited;   ///< no network of the lattice is worth more
   std::int64_t nodes = 0;       ///< polygons looked at
   std::int64_t candidates = 0;  ///< networks costed
+  std::int64_t refused = 0;     ///< networks that would have been the best so far and were not accepted
   bool complete = true;         ///< false: the node limit came first
   /// How much better than `best` a network could still be: a share, 0 when the search is complete.
   double gap() const;
 };
 
-SearchResult search(const Lattice& lattice, const Goal& goal, const SearchOptions& options = {});
+SearchResult search(const Lattice& lattice, const SearchGoal& goal, const SearchOptions& options = {});
 
 /// Every network of the lattice, by cutting without bounds: for tests and small spaces. `visit` returns false to stop.
 void for_each_network(const Lattice& lattice, const std::function<bool(const Found&)>& visit);

@@ -50,27 +50,26 @@ void WidthCost::read_layers(const Lowered& lowered, std::span<const int> probe, 
     const auto* conv = std::get_if<Conv2d>(&node.op);
     const auto* linear = std::get_if<Linear>(&node.op);
     const bool depthwise = conv != nullptr && conv->depthwise(in);
+    double macs_a_pair = 0;
     if (conv != nullptr || linear != nullptr) {
       if (conv != nullptr && conv->groups != 1 && !depthwise) fail("scaling", "{}: grouped convolutions are not scaled", node.name);
       const std::int64_t pairs = depthwise ? out[0] : std::int64_t{in[0]} * out[0];
       const std::int64_t weights = conv != nullptr ? conv->weights(in) : linear->weights(in);
+      const std::int64_t area = conv != nullptr ? area_of(out) : 1;
       // A batch norm that stands alone runs as a convolution, but its products are not counted as MACs.
-      const std::int64_t area = lowered.origin[i].parameters < 0 ? 0 : conv != nullptr ? area_of(out) : 1;
-      layers_.push_back({x_in, x_out, depthwise, weights / pairs, area, conv != nullptr});
+      const bool counted = lowered.origin[i].parameters >= 0;
+      layers_.push_back({x_in, x_out, depthwise, weights / pairs, counted ? area : 0, conv != nullptr});
+      macs_a_pair = static_cast<double>(weights / pairs * area);
       if (depthwise && x_out < static_cast<int>(slots_)) depthwise_slots_.push_back(x_out);
       fixed_flash_ += static_cast<double>(constant_bytes(graph, node) - weighted_bytes(weights, out[0], conv != nullptr ? out[0] : 1));
     } else {
       fixed_flash_ += static_cast<double>(constant_bytes(graph, node));
     }
-    if (cycles_of) {
-      const LayerCycles c = cycles_of(graph, node);
-      const auto positions = static_cast<double>(area_of(out));
-      const double macs_a_pair = layers_.empty() || (conv == nullptr && linear == nullptr)
-                                     ? 0
-                                     : static_cast<double>(layers_.back().weights * layers_.back().area);
-      fixed_cycles_ += c.call + c.position * positions;
-      cycles_.push_back({0, c.output * positions, c.input * static_cast<double>(area_of(in)), c.mac * macs_a_pair, x_in, x_out, depthwise});
-    }
+    if (!cycles_of) continue;
+    const KernelLatency c = cycles_of(graph, node);
+    const auto positions = static_cast<double>(area_of(out));
+    fixed_cycles_ += c.call + c.position * positions;
+    cycles_.push_back({c.output * positions, c.input * static_cast<double>(area_of(in)), c.mac * macs_a_pair, x_in, x_out, depthwise});
   }
 }
 
@@ -95,14 +94,11 @@ void WidthCost::read_steps(const Graph& graph, std::span<const int> probe) {
   std::vector<std::vector<int>> live(graph.nodes().size());
   for (const auto& [value, s] : shared)
     for (int step = s.first; step <= s.last && step < static_cast<int>(live.size()); ++step) live[at(step)].push_back(value);
-  // A step whose buffers are all alive at another decides nothing.
+  // A step whose buffers are all alive at another decides nothing; lifetimes have no gaps, so it is so at a neighbour then.
+  const auto within = [&](std::size_t i, std::size_t j) { return std::includes(live[j].begin(), live[j].end(), live[i].begin(), live[i].end()); };
   for (std::size_t i = 0; i < live.size(); ++i) {
-    const bool dominated = [&] {
-      for (std::size_t j = 0; j < live.size(); ++j)
-        if (j != i && std::includes(live[j].begin(), live[j].end(), live[i].begin(), live[i].end()) && (live[j] != live[i] || j < i)) return true;
-      return false;
-    }();
-    if (dominated) continue;
+    if (i > 0 && within(i, i - 1)) continue;
+    if (i + 1 < live.size() && live[i] != live[i + 1] && within(i, i + 1)) continue;
     steps_.push_back({static_cast<int>(buffers_.size()), static_cast<int>(live[i].size())});
     for (const int value : live[i]) buffers_.push_back(shared.at(value).buffer);
   }

@@ -24,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include "micromind/cost/latency.h"
 #include "micromind/graph/graph.h"
 #include "micromind/lower/lower.h"
 
@@ -35,11 +36,8 @@ inline constexpr int kResources = 4;
 template <class T>
 using Resources = std::array<T, kResources>;
 
-/// Cycles of one layer: all ≥ 0, so that latency grows with every width.
-struct LayerCycles {
-  double call = 0, position = 0, output = 0, input = 0, mac = 0;  ///< a call, output position, output, input, MAC
-};
-using LayerCyclesOf = std::function<LayerCycles(const Graph& lowered, const Node& node)>;
+/// Coefficients of one layer's cycles: LatencyModel::cycles_by_width (cost/latency.h).
+using LayerCyclesOf = std::function<KernelLatency(const Graph& lowered, const Node& node)>;
 
 class WidthCost {
  public:
@@ -78,7 +76,7 @@ class WidthCost {
     bool per_output_scale = true;  // multipliers: one an output, or one
   };
   struct Cycles {
-    double constant = 0, output = 0, input = 0, mac = 0;
+    double output = 0, input = 0, mac = 0;
     int in = 0, out = 0;
     bool depthwise = false;
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "micromind/base/error.h"
 #include "micromind/base/interrupt.h"
@@ -11,6 +12,7 @@
 #include "micromind/formats/checkpoint.h"
 #include "micromind/formats/tflite.h"
 #include "micromind/quantize/quantize.h"
+#include "micromind/run/design_recipe.h"
 #include "micromind/run/export.h"
 #include "micromind/run/report.h"
 #include "micromind/run/subject.h"
@@ -74,6 +76,17 @@ void need_fit(const json& network) {
 
 }  // namespace
 
+Recipe resolve_design(const Recipe& recipe, const StageHooks& hooks) {
+  if (!recipe.design.present) return recipe;
+  const std::unique_ptr<Dataset> data = open_dataset(dataset_options(recipe, DataSplit::train));
+  if (data->size() == 0) fail("data", "{}: there are no training images", data->describe());
+  const Image image = data->get(0).image;
+  const Shape input{image.channels, image.height, image.width};
+  const Design d = design(design_request(recipe, input, static_cast<int>(data->class_names().size())));
+  note(hooks, fmt::format("design: {} {}\n{}", d.family, d.options.dump(), design_table(d)));
+  return with_design(recipe, d, d.network.shape(d.network.inputs().front().value) == input);
+}
+
 PreparedNetwork prepare_network(const Recipe& recipe, Goal goal, const StageHooks& hooks) {
   const Target target = load_target(recipe.deploy.target);
   if (goal == Goal::deploy) check_deploy_tools(target, recipe.deploy.emulate);
@@ -121,6 +134,16 @@ json stage_train(RunFolder& run, bool resume, const StageHooks& hooks) {
                        {"top1", top1(r.best)},       {"last_top1", top1(r.last)}, {"loss", r.loss},       {"images_per_second", r.images_per_second}};
   run.set_result("train", result);
   return result;
+}
+
+json train_recipe(const Recipe& recipe, const std::filesystem::path& folder, const StageHooks& hooks) {
+  const bool present = RunFolder::is_run_folder(folder);
+  std::optional<PreparedNetwork> network;
+  if (!present || !RunFolder::open(folder).has_result("network")) network = prepare_network(recipe, Goal::train, hooks);
+  RunFolder run = present ? RunFolder::open(folder) : RunFolder::create(folder, recipe, IfPresent::fail);
+  if (network) stage_network(run, *network);
+  const json result = run.result("train");
+  return result.is_null() ? stage_train(run, true, hooks) : result;
 }
 
 json stage_quantize(RunFolder& run, const StageHooks& hooks) {

@@ -27,6 +27,10 @@ struct StageHooks {
 
 enum class Goal { train, deploy };  ///< how far a run is to go
 
+/// A recipe with a [design] section → the same with the designed network; any other as it is. Opens the data for their shape
+/// and classes. Throws Error as design() does.
+Recipe resolve_design(const Recipe& recipe, const StageHooks& hooks = {});
+
 /// A recipe's network for its data, and what it costs.
 struct PreparedNetwork {
   Graph graph;
@@ -43,6 +47,10 @@ nlohmann::json stage_network(RunFolder& run, const PreparedNetwork& network);
 
 /// Trains; `resume` goes on from the last checkpoint. → {epochs, steps, seconds, best_epoch, top1, last_top1, loss}
 nlohmann::json stage_train(RunFolder& run, bool resume, const StageHooks& hooks = {});
+
+/// Trains a recipe in `folder`, new or an earlier run of it that goes on; what is trained already is left alone. Checks
+/// everything before it makes the folder. → the result of stage_train
+nlohmann::json train_recipe(const Recipe& recipe, const std::filesystem::path& folder, const StageHooks& hooks = {});
 
 /// Calibrates the best weights on training images and writes model.tflite. → {samples, calibration, seconds, bytes}
 nlohmann::json stage_quantize(RunFolder& run, const StageHooks& hooks = {});

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cli/program.h"
 #include "micromind/base/file.h"
-#include "micromind/base/process.h"
 
 namespace micromind {
 namespace {
@@ -18,22 +18,9 @@ using ::testing::Not;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-ProcessResult micromind(std::vector<std::string> arguments, const fs::path& folder = {}) {
-  arguments.insert(arguments.begin(), MICROMIND_BINARY);
-  return run_process(arguments, {.folder = folder, .timeout_s = 500});
-}
-
-// Standard output must be one JSON object and nothing else.
-json json_of(const ProcessResult& result) {
-  const json object = json::parse(result.out, nullptr, false);
-  EXPECT_TRUE(object.is_object()) << result.out << result.err;
-  EXPECT_EQ(result.exit_status, 0) << result.err;
-  return object.is_object() ? object : json::object();
-}
-
 const std::vector<std::string>& verbs() {
   static const std::vector<std::string> names = {"run",  "train",    "evaluate", "quantize",  "export",  "deploy",  "report", "inspect",
-                                                 "predict", "data", "datasets", "networks", "operators", "recipes", "targets", "explain"};
+                                                 "predict", "data", "datasets", "networks", "operators", "recipes", "targets", "explain", "design", "bench"};
   return names;
 }
 

@@ -38,6 +38,14 @@ expect("${version}" "${VERSION}")
 run(targets ${prefix}/bin/micromind targets)
 expect("${targets}" stm32h743)
 
+# It finds the plugin that counts instructions beside it.
+find_program(qemu qemu-system-arm)
+find_program(cross arm-none-eabi-gcc)
+if(qemu AND cross)
+  run(efficiency ${prefix}/bin/micromind bench operators --target mps2-an386 --sizes 4x4x4)
+  expect("${efficiency}" "Cortex-M4 (model)")
+endif()
+
 # The package names neither our folders nor the prefix; headers of the command line stay at home.
 file(GLOB_RECURSE package ${prefix}/*.cmake)
 foreach(file IN LISTS package)

@@ -29,9 +29,9 @@ struct Small {
 // Lattices small enough to list: some 1,000 to 100,000 networks.
 std::vector<Small> small_lattices() {
   return {
-      {"phinet", {{"alpha", {0.2, 0.35}}, {"t_zero", {2, 3.5}}, {"num_layers", {4, 5}}}, json::object()},
-      {"phinet", {{"alpha", {0.3, 1.2}}, {"num_layers", {5, 7}}, {"squeeze_excite", {true, false}}}, {{"divisor", 8}}},
-      {"phinet", {{"beta", 1}, {"num_layers", {4, 6, 8}}, {"alpha", {0.1, 0.8}}}, json::object()},
+      {"phinet", {{"alpha", {0.2, 0.35}}, {"t_zero", {2, 3.2}}, {"num_layers", {4, 5}}, {"downsampling_layers", {5, 7}}}, json::object()},
+      {"phinet", {{"alpha", {0.3, 0.8}}, {"num_layers", {5, 7}}, {"squeeze_excite", {true, false}}}, {{"divisor", 8}}},
+      {"phinet", {{"beta", 1}, {"num_layers", {4, 6}}, {"alpha", {0.1, 0.5}}}, json::object()},
       {"xinet", {{"alpha", {0.2, 0.9}}, {"num_layers", {4, 5}}}, json::object()},
       {"mobilenet-v2", {{"resolution", {48, 64, 80, 96}}}, json::object()},
       {"efficientnet", json::object(), json::object()},
@@ -53,7 +53,7 @@ TEST(Search, FindsWhatLookingAtEveryNetworkFinds) {
     for (int draw = 0; draw < 36; ++draw) {
       // Budgets around those of a random network, some tight in one resource.
       const Resources<double>& like = all[random.below(static_cast<std::uint32_t>(all.size()))];
-      Goal goal;
+      SearchGoal goal;
       goal.weight = {1, 1, 1, 0};
       for (const int r : {kRam, kFlash, kMacs}) goal.most[static_cast<std::size_t>(r)] = like[static_cast<std::size_t>(r)] * std::exp2(2.0 * random.uniform() - 0.9);
       if (draw % 5 == 1) goal.weight = {0.3, 2, 0.5, 0};
@@ -106,7 +106,7 @@ TEST(Search, LatticeHoldsEveryNetworkThatKnobsCanName) {
       const Polygon::Range range = c.region.range({1, 0});
       const double at = range.low + (range.high - range.low) * random.uniform();
       const double ratio = lattice.limits.ratio_low + (lattice.limits.ratio_high - lattice.limits.ratio_low) * random.uniform();
-      if (!lattice.limits.hold(at, ratio)) continue;
+      if (!lattice.limits.hold(at, ratio, c.one_knob)) continue;
       std::vector<int> widths;
       try {
         widths = lattice.family->widths(lattice.family->options(c, at, ratio));
@@ -124,7 +124,7 @@ TEST(Search, LatticeHoldsEveryNetworkThatKnobsCanName) {
 
 TEST(Search, StopsAtTheNodeLimitAndSaysHowFarItMayBeOff) {
   const Lattice lattice = lattice_of("phinet", {3, 96, 96}, json::object());
-  Goal goal;
+  SearchGoal goal;
   goal.weight = {1, 1, 1, 0};
   goal.most = {80e3, 300e3, 10e6, kUnlimited};
   const SearchResult whole = search(lattice, goal);
@@ -137,7 +137,7 @@ TEST(Search, StopsAtTheNodeLimitAndSaysHowFarItMayBeOff) {
 
 TEST(Search, RefusedNetworksAreNotTheAnswer) {
   const Lattice lattice = lattice_of("xinet", {3, 96, 96}, json::object());
-  Goal goal;
+  SearchGoal goal;
   goal.weight = {1, 1, 1, 0};
   goal.most = {200e3, 300e3, 30e6, kUnlimited};
   const SearchResult first = search(lattice, goal);

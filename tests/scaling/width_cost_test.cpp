@@ -27,7 +27,7 @@ std::vector<Case> cases() {
   return {
       {"phinet", {3, 96, 96}, json::object(), json::object()},
       {"phinet", {1, 31, 47}, {{"num_layers", {3, 4, 7, 9}}, {"squeeze_excite", {true, false}}, {"h_swish", {false, true}}}, {{"divisor", 8}}},
-      {"phinet", {3, 64, 64}, {{"alpha", {0.05, 0.3}}}, {{"divisor", 3}, {"downsampling_layers", {4, 5, 7}}, {"residuals", true}}},
+      {"phinet", {3, 64, 64}, {{"alpha", {0.05, 0.3}}, {"downsampling_layers", {{4, 5, 7}}}}, {{"divisor", 3}, {"residuals", true}}},
       {"phinet", {3, 64, 64}, {{"resolution", {48, 64}}}, {{"pool", true}}},
       {"phinet", {3, 64, 64}, json::object(), {{"conv2d_input", true}}},
       {"phinet", {3, 64, 64}, json::object(), {{"compatibility", true}, {"conv5_percent", 0.5}}},

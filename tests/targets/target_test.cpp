@@ -69,7 +69,9 @@ TEST(Target, EveryBuiltInOneLoadsAndBearsItsFileName) {
                 Contains(AnyOf(HasSubstr(core_name(target.core)),
                                HasSubstr("-march=" + std::string(core_name(target.core))))))
         << name;
-    if (is_cortex_m(target.core)) EXPECT_TRUE(emulation_target(target).emulator) << name;
+    if (is_cortex_m(target.core)) {
+      EXPECT_TRUE(emulation_target(target).emulator) << name;
+    }
   }
 }
 
@@ -151,6 +153,8 @@ TEST(Target, ReadsABoardOfSeveralBanks) {
   EXPECT_TRUE(load_target("mps3-an547").features.mve);
   EXPECT_DOUBLE_EQ(load_target("mps3-an547").emulator->tick_ns, 31.25);
   EXPECT_DOUBLE_EQ(load_target("stm32l4r5").power->active_mw, 42);
+  EXPECT_DOUBLE_EQ(load_target("rp2350").power->active_mw, 38.7);
+  EXPECT_FALSE(load_target("stm32f746").power);
 }
 
 TEST(Target, TheStandInHasTheBoardsSizesAtTheMachinesAddresses) {

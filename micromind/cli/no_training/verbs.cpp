@@ -30,6 +30,11 @@ void add_predict(CLI::App& app, Console& console) { stand_in(app, console, "pred
 void add_data(CLI::App& app, Console& console) { stand_in(app, console, "data", "Download data sets"); }
 void add_datasets(CLI::App& app, Console& console) { stand_in(app, console, "datasets", "Known data sets"); }
 
+TrainRecipe proxy_trainer() { return {}; }
+void check_proxy(const Recipe&) {
+  fail_with_hint("design", "configure with -DMICROMIND_TRAIN=ON, or write the recipes and read what others have trained with --collect",
+                 "--proxy-train: this build has no training");
+}
 void limit_spinning(int, char**) {}
 void deploy_run(const Console&, const DeployRequest&) { no_training("deploy"); }
 void quantize_run(RunFolder& run) {

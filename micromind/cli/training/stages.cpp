@@ -52,7 +52,7 @@ RunFolder open_or_create(const RunOptions& options, Goal goal, const StageHooks&
       fail("run", "{}: a resumed run keeps its recipe and its folder; --set, --data, --device and --output do not apply", options.recipe);
     return open_for_resume(options, goal, hooks);
   }
-  const Recipe recipe = load_recipe(options.recipe, overrides);
+  const Recipe recipe = resolve_design(load_recipe(options.recipe, overrides), hooks);
   const std::filesystem::path wanted =
       options.output.empty() ? std::filesystem::path("runs") / recipe.run.name : std::filesystem::path(options.output);
   const IfPresent if_present = options.resume            ? IfPresent::resume

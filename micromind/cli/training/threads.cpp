@@ -15,7 +15,10 @@ namespace micromind {
 // when the library is loaded, before main(): hence the second start. It costs nothing on an idle machine.
 void limit_spinning(int argc, char** argv) {
   constexpr std::array<std::string_view, 4> kVerbs = {"run", "train", "evaluate", "quantize"};
-  if (argc < 2 || std::find(kVerbs.begin(), kVerbs.end(), argv[1]) == kVerbs.end()) return;
+  if (argc < 2) return;
+  const bool proxies = std::string_view(argv[1]) == "design" &&
+                       std::any_of(argv + 2, argv + argc, [](const char* word) { return std::string_view(word).starts_with("--proxy-train"); });
+  if (!proxies && std::find(kVerbs.begin(), kVerbs.end(), argv[1]) == kVerbs.end()) return;
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   ::setenv("GOMP_SPINCOUNT", "2000", 1);
   ::execv("/proc/self/exe", argv);  // where that fails, go on as we are

@@ -11,21 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-class EfficientNetFamily : public Family {
- public:
-  json options(const Configuration& c, double s, double) const override {
-    json all = choices[static_cast<std::size_t>(c.choice)];
-    all["width"] = s;
-    return all;
-  }
-  std::vector<int> widths(const json& values) const override {
-    EfficientNetOptions o;
-    members_from_json(values, o, "efficientnet");
-    return efficientnet_widths(o);
-  }
-  std::vector<json> choices;
-};
-
 struct Slots {
   std::vector<SlotRule> rules;
   std::vector<LinearForm> forms;
@@ -61,6 +46,15 @@ Slots slots_of(EfficientNetOptions o) {
   return s;
 }
 
+class EfficientNetFamily : public OptionsFamily<EfficientNetOptions> {
+ public:
+  EfficientNetFamily()
+      : OptionsFamily("efficientnet", efficientnet_widths, [](json& o, const Configuration&, double s, double) { o["width"] = s; }) {}
+  std::optional<double> knob(const std::string&, const json& options) const override {
+    return std::log(options.at("width").get<double>()) / std::log(1.1);  // phi
+  }
+};
+
 }  // namespace
 
 Space efficientnet_space(const Shape&) {
@@ -71,9 +65,10 @@ Lattice efficientnet_lattice(const LatticeRequest& request) {
   Lattice lattice;
   auto family = std::make_unique<EfficientNetFamily>();
   StructureCache structures;
+  for (const char* key : {"width", "depth"})
+    if (request.fixed.contains(key)) fail_with_hint("design", "compound scaling moves depth, width and resolution together; --space phi=… is its range", "'{}' follows from phi", key);
   const Knob& phi = request.knob("phi");
-  EfficientNetOptions base;
-  members_from_json(request.choices().front(), base, "efficientnet");
+  const EfficientNetOptions base = family->read(request.choices().front());
   const auto shape_at = [&](double at) {
     const EfficientNetOptions o = compound_scaled(base, at);
     return std::vector<int>{static_cast<int>(efficientnet_widths(o).size()), o.input.height(), o.input.width()};
@@ -89,20 +84,21 @@ Lattice efficientnet_lattice(const LatticeRequest& request) {
       o.width = s;
       return efficientnet_widths(o);
     };
-    for (const Stretch& stretch : equal_stretches(std::pow(1.1, same.low), std::pow(1.1, same.high), widths_at, {slots.outputs})) {
+    const double end = std::pow(1.1, same.high);
+    for (const Stretch& stretch : equal_stretches(std::pow(1.1, same.low), end, widths_at, {slots.outputs})) {
       const auto build = [&](std::span<const int> probe) {
         Structure s{std::make_shared<WidthCost>(efficientnet_with_widths(o, probe), probe, request.cycles), {}, slots.rules};
         s.roundings.assign(slots.forms.size(), {.kind = Rounding::Kind::divisible, .divisor = o.divisor});
         return s;
       };
-      Configuration c{.forms = slots.forms, .region = knob_region(stretch.low, stretch.high), .choice = choice};
+      Configuration c{.forms = slots.forms, .region = knob_region(stretch.low, stretch.high, end), .choice = choice, .one_knob = true};
       c.structure = structures.find(choice, stretch.key, build, lattice);
       lattice.configurations.push_back(std::move(c));
     }
   }
   lattice.family = std::move(family);
   lattice.limits = {std::pow(1.1, phi.low), std::pow(1.1, phi.high), 0, 1};
-  need_networks(lattice, "");
+  need_networks(lattice);
   return lattice;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "micromind/base/interrupt.h"
+
 namespace micromind {
 namespace {
 
@@ -28,7 +30,7 @@ Knob resolution_knob(const Shape& input) {
 
 Polygon knob_region(const Knob& s, const Knob& ratio) { return Polygon::trapezoid(s.low, s.high * kClosed, ratio.low, ratio.high * kClosed); }
 
-Polygon knob_region(double low, double high) { return Polygon::trapezoid(low, high * kClosed, 0.5, 1); }
+Polygon knob_region(double low, double high, double end) { return Polygon::trapezoid(low, high < end ? high : high * kClosed, 0.5, 1); }
 
 std::vector<nlohmann::json> LatticeRequest::choices() const {
   std::vector<nlohmann::json> all = {fixed};
@@ -57,9 +59,15 @@ std::vector<nlohmann::json> LatticeRequest::choices() const {
   return all;
 }
 
-void need_networks(const Lattice& lattice, const std::string& refused) {
-  if (lattice.configurations.empty())
-    fail_with_hint("design", "use a larger image, or allow less depth (--space num_layers=…)", "no network of the space takes this input: {}", refused);
+void stop_if_interrupted() {
+  if (interrupted()) throw Interrupted("design", "stopped");
+}
+
+void need_networks(const Lattice& lattice, const std::optional<Error>& refused) {
+  if (!lattice.configurations.empty()) return;
+  if (!refused) fail_with_hint("design", "widen the knobs (--space)", "the space holds no network");
+  throw Error("design", fmt::format("the space holds no network: [{}] {}", refused->where(), refused->message()),
+              refused->hint().empty() ? "widen the knobs (--space), or use a larger image" : refused->hint());
 }
 
 std::vector<int> width_groups(std::span<const int> widths, std::span<const std::vector<int>> sets) {

@@ -23,6 +23,36 @@ struct LatticeRequest {
   std::vector<nlohmann::json> choices() const;
 };
 
+/// A family whose options are a struct: the choices as JSON, and how the two knobs of the plane are written into them.
+template <class Options>
+class OptionsFamily : public Family {
+ public:
+  using Widths = std::vector<int>(const Options&);
+  using Write = void(nlohmann::json& options, const Configuration&, double s, double ratio);
+  OptionsFamily(const char* name, Widths* widths_of, Write* write) : name_(name), widths_(widths_of), write_(write) {}
+
+  nlohmann::json options(const Configuration& c, double s, double ratio) const override {
+    nlohmann::json all = choices[static_cast<std::size_t>(c.choice)];
+    write_(all, c, s, ratio);
+    return all;
+  }
+  std::vector<int> widths(const nlohmann::json& values) const override { return widths_(read(values)); }
+
+  Options read(const nlohmann::json& values) const {
+    Options o;
+    members_from_json(values, o, name_);
+    return o;
+  }
+  Options choice(int index) const { return read(choices[static_cast<std::size_t>(index)]); }
+
+  std::vector<nlohmann::json> choices;
+
+ private:
+  const char* name_;
+  Widths* widths_;
+  Write* write_;
+};
+
 /// The knob "resolution": the input's own side unless the user gives others.
 Knob resolution_knob(const Shape& input);
 
@@ -38,11 +68,16 @@ Lattice efficientnet_lattice(const LatticeRequest& request);
 /// Region of the plane for two knobs. The upper ends are widened by 1e-8, so that they belong to the range and a fixed
 /// value is a strip with an inside.
 Polygon knob_region(const Knob& s, const Knob& ratio);
-Polygon knob_region(double low, double high);  ///< for one knob: the other axis means nothing
-inline Polygon knob_region(const Knob& s) { return knob_region(s.low, s.high); }
+/// For one knob: the other axis means nothing. A stretch that ends below the knob's own `end` is not widened: beyond it
+/// other widths are equal, and its structure costs something else.
+Polygon knob_region(double low, double high, double end);
+inline Polygon knob_region(const Knob& s) { return knob_region(s.low, s.high, s.high); }
 
 /// Throws Error when the lattice is empty; `refused` is what the family said.
-void need_networks(const Lattice& lattice, const std::string& refused);
+void need_networks(const Lattice& lattice, const std::optional<Error>& refused = std::nullopt);
+
+/// Throws Interrupted when the user wants to stop.
+void stop_if_interrupted();
 
 /// Slots whose widths are equal and stand in one of the `sets` (of slots between which a residual could stand) get one
 /// group; every other slot its own.
@@ -96,6 +131,7 @@ class StructureCache {
   /// `build` gets one probe a slot, equal for slots of the same group.
   template <class Build>
   int find(int choice, const std::vector<int>& groups, const Build& build, Lattice& lattice) {
+    stop_if_interrupted();
     const auto [it, added] = known_.try_emplace({choice, groups}, static_cast<int>(lattice.structures.size()));
     if (added) {
       std::vector<int> probe;

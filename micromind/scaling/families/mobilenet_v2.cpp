@@ -8,21 +8,6 @@ namespace {
 
 using nlohmann::json;
 
-class MobileNetFamily : public Family {
- public:
-  json options(const Configuration& c, double s, double) const override {
-    json all = choices[static_cast<std::size_t>(c.choice)];
-    all["alpha"] = s;
-    return all;
-  }
-  std::vector<int> widths(const json& values) const override {
-    MobileNetV2Options o;
-    members_from_json(values, o, "mobilenet-v2");
-    return mobilenet_v2_widths(o);
-  }
-  std::vector<json> choices;
-};
-
 constexpr int kBlocks = 17;
 
 // Slots: stem; block 0; then expanded and out of the blocks 1 to 16; last. The forms are those of the outputs.
@@ -60,14 +45,14 @@ Space mobilenet_v2_space(const Shape& input) {
 
 Lattice mobilenet_v2_lattice(const LatticeRequest& request) {
   Lattice lattice;
-  auto family = std::make_unique<MobileNetFamily>();
+  auto family = std::make_unique<OptionsFamily<MobileNetV2Options>>(
+      "mobilenet-v2", mobilenet_v2_widths, [](json& o, const Configuration&, double s, double) { o["alpha"] = s; });
   StructureCache structures;
   const Knob& alpha = request.knob("alpha");
-  std::string refused;
+  std::optional<Error> refused;
   family->choices = request.choices();
   for (int choice = 0; choice < static_cast<int>(family->choices.size()); ++choice) {
-    MobileNetV2Options o;
-    members_from_json(family->choices[static_cast<std::size_t>(choice)], o, "mobilenet-v2");
+    MobileNetV2Options o = family->choice(choice);
     const auto widths_at = [&](double s) {
       o.alpha = s;
       return mobilenet_v2_widths(o);
@@ -77,9 +62,9 @@ Lattice mobilenet_v2_lattice(const LatticeRequest& request) {
         // The last convolution never shrinks below 1280: below alpha 1 it is no form.
         for (const bool wide : {false, true}) {
           const double low = wide ? std::max(stretch.low, 1.0) : stretch.low, high = wide ? stretch.high : std::min(stretch.high, 1.0);
-          if (!(low <= high) || (wide && low == high)) continue;
+          if (!(low <= high) || (wide && high <= 1)) continue;
           const std::vector<int> widths = widths_at(0.5 * (low + high));
-          Configuration c{.forms = forms(wide), .fixed = widths, .region = knob_region(low, high), .choice = choice};
+          Configuration c{.forms = forms(wide), .fixed = widths, .region = knob_region(low, high, alpha.high), .choice = choice, .one_knob = true};
           const auto build = [&](std::span<const int> probe) {
             Structure s{std::make_shared<WidthCost>(mobilenet_v2_with_widths(o, probe), probe, request.cycles), {}, rules(wide ? kBlocks + 1 : -1)};
             s.roundings.assign(c.forms.size(), {.kind = Rounding::Kind::divisible, .divisor = o.divisor});
@@ -90,7 +75,7 @@ Lattice mobilenet_v2_lattice(const LatticeRequest& request) {
         }
       }
     } catch (const Error& e) {
-      refused = e.what();
+      refused = e;
     }
   }
   lattice.family = std::move(family);

@@ -9,22 +9,6 @@ namespace {
 
 using nlohmann::json;
 
-class XiNetFamily : public Family {
- public:
-  json options(const Configuration& c, double s, double ratio) const override {
-    json all = choices[static_cast<std::size_t>(c.choice)];
-    all["alpha"] = s;
-    if (all["paper_widths"].get<bool>()) all["beta"] = ratio;
-    return all;
-  }
-  std::vector<int> widths(const json& values) const override {
-    XiNetOptions o;
-    members_from_json(values, o, "xinet");
-    return xinet_widths(o);
-  }
-  std::vector<json> choices;
-};
-
 // What xinet_channels() is at S, T.
 LinearForm form_of(XiNetOptions o, int index) {
   o.alpha = 1;
@@ -68,15 +52,19 @@ Space xinet_space(const Shape& input) {
 
 Lattice xinet_lattice(const LatticeRequest& request) {
   Lattice lattice;
-  auto family = std::make_unique<XiNetFamily>();
+  auto family = std::make_unique<OptionsFamily<XiNetOptions>>("xinet", xinet_widths, [](json& o, const Configuration&, double s, double ratio) {
+    o["alpha"] = s;
+    if (o["paper_widths"].get<bool>()) o["beta"] = ratio;
+  });
   const Knob &alpha = request.knob("alpha"), &beta = request.knob("beta");
-  std::string refused;
+  std::optional<Error> refused;
   family->choices = request.choices();
   for (int choice = 0; choice < static_cast<int>(family->choices.size()); ++choice) {
-    XiNetOptions o;
-    members_from_json(family->choices[static_cast<std::size_t>(choice)], o, "xinet");
+    stop_if_interrupted();
+    const XiNetOptions o = family->choice(choice);
     try {
       Configuration c{.structure = static_cast<int>(lattice.structures.size()), .choice = choice};
+      c.one_knob = !o.paper_widths;
       c.region = o.paper_widths ? knob_region(alpha, beta) : knob_region(alpha);
       for (int index = -1; index < 2 * (o.num_layers - 1); ++index) {
         const LinearForm form = form_of(o, index);
@@ -86,7 +74,7 @@ Lattice xinet_lattice(const LatticeRequest& request) {
       lattice.structures.push_back(structure_of(o, request));
       lattice.configurations.push_back(std::move(c));
     } catch (const Error& e) {
-      refused = e.what();
+      refused = e;
     }
   }
   lattice.family = std::move(family);
