@@ -16,7 +16,9 @@ micromind_warnings(micromind_data)
 find_package(MicromindTorch REQUIRED)
 micromind_room_sources(TRAIN_SOURCES train tasks)
 add_library(micromind_train STATIC ${TRAIN_SOURCES})
-target_link_libraries(micromind_train PUBLIC micromind_data micromind::torch PRIVATE ${CMAKE_DL_LIBS})
+# at::parallel_for runs on one thread where its caller is compiled without OpenMP.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+target_link_libraries(micromind_train PUBLIC micromind_data micromind::torch PRIVATE ${CMAKE_DL_LIBS} OpenMP::OpenMP_CXX)
 # The optimisers' loops vectorise only when sqrt need not set errno.
 set_source_files_properties(${PROJECT_SOURCE_DIR}/micromind/train/optimizer.cpp PROPERTIES COMPILE_OPTIONS "-fno-math-errno")
 micromind_warnings(micromind_train)

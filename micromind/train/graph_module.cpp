@@ -11,6 +11,7 @@
 #include "micromind/base/error.h"
 #include "micromind/base/text.h"
 #include "micromind/train/compute.h"
+#include "micromind/train/fused/match.h"
 #include "micromind/train/operators.h"
 #include "micromind/train/streams.h"
 #include "micromind/train/tensor_array.h"
@@ -113,22 +114,55 @@ struct GraphModule::Impl {
       check_input(value, tensor);
       set(value, tensor.to(device, at::kFloat).contiguous(format(tensor.dim())));
     }
-    for (std::size_t n = 0; n < needed.size(); ++n)
-      if (needed[n]) run_node(n, values, readers, set);
+    std::vector<fused::Match> matches(needed.size());
+    if (options.fused && options.channels_last && device.is_cpu())
+      matches = fused::find_matches(graph, needed, readers, training, /*whole=*/!observer);
+    std::vector<char> done(needed.size(), 0);  // inside a stretch that has run
+    for (std::size_t n = 0; n < needed.size(); ++n) {
+      if (!needed[n] || done[n]) continue;
+      if (matches[n].kind == fused::Kind::none) run_node(n, values, readers, set);
+      else run_fused(matches[n], values, readers, set);
+      for (const std::size_t m : matches[n].nodes) done[m] = 1;
+    }
     Numbered results;
     for (const int v : wanted) results[v] = values[static_cast<std::size_t>(v)];
     return results;
+  }
+
+  // A value for a reader, let go when it is the last one.
+  at::Tensor read(int value, TensorList& values, std::vector<int>& readers) {
+    const auto i = static_cast<std::size_t>(value);
+    const at::Tensor tensor = values[i];
+    if (--readers[i] == 0) values[i] = at::Tensor();
+    return tensor;
+  }
+
+  // All values that a stretch reads from outside are there when its first node's turn comes.
+  template <class Set>
+  void run_fused(const fused::Match& match, TensorList& values, std::vector<int>& readers, Set&& set) {
+    TensorList inputs;
+    std::set<int> inside;
+    for (const std::size_t n : match.nodes) {
+      for (const int v : graph.nodes()[n].inputs)
+        if (!inside.contains(v)) inputs.push_back(read(v, values, readers));
+      inside.insert(graph.nodes()[n].outputs[0]);
+    }
+    if (match.kind == fused::Kind::sigmoid_gate) std::swap(inputs[0], inputs[1]);  // the gate's input came first
+    const Node& first = graph.nodes()[match.nodes.front()];
+    at::Tensor output;
+    try {
+      output = fused::run(graph, match, inputs, node_tensors, {training, options.seed, step, match.nodes.front()});
+    } catch (const Error& e) {
+      throw Error(e.where(), fmt::format("{}: {}", first.name, e.message()), e.hint());
+    }
+    set(graph.nodes()[match.nodes.back()].outputs[0], std::move(output));
   }
 
   template <class Set>
   void run_node(std::size_t n, TensorList& values, std::vector<int>& readers, Set&& set) {
     const Node& node = graph.nodes()[n];
     TensorList inputs;
-    for (const int v : node.inputs) {
-      const auto i = static_cast<std::size_t>(v);
-      inputs.push_back(values[i]);
-      if (--readers[i] == 0) values[i] = at::Tensor();
-    }
+    for (const int v : node.inputs) inputs.push_back(read(v, values, readers));
     TensorList outputs;
     try {
       outputs = apply(node.op, inputs, node_tensors[n], {training, options.seed, step, n});

@@ -29,6 +29,7 @@ struct GraphModuleOptions {
   std::uint64_t seed = 0;     ///< of the weights and the dropout masks
   bool channels_last = true;  ///< memory layout of images and convolution weights; changes only speed
   std::string device = "cpu";
+  bool fused = true;  ///< our own operators where they apply (CPU, channels_last); changes speed and rounding
 };
 
 class GraphModule {

@@ -11,6 +11,7 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/text.h"
+#include "micromind/train/fused/kernels.h"
 #include "micromind/train/tensor_array.h"
 
 namespace micromind {
@@ -138,23 +139,17 @@ void Optimizer::step_adam(Slot& slot, double learning_rate) {
     slot.value.addcdiv_(slot.first, slot.second.sqrt().div_(correction2).add_(options_.epsilon), -learning_rate / correction1);
     return;
   }
-  const auto b1 = static_cast<float>(options_.beta1), c1 = static_cast<float>(1 - options_.beta1);
-  const auto b2 = static_cast<float>(options_.beta2), c2 = static_cast<float>(1 - options_.beta2);
-  const auto decay = static_cast<float>(coupled), keep = static_cast<float>(shrink);
-  const auto scale = static_cast<float>(correction2), epsilon = static_cast<float>(options_.epsilon);
-  const auto rate = static_cast<float>(learning_rate / correction1);
+  const fused::AdamLine line = {.keep = static_cast<float>(shrink), .decay = static_cast<float>(coupled),
+                                .beta1 = static_cast<float>(options_.beta1), .share1 = static_cast<float>(1 - options_.beta1),
+                                .beta2 = static_cast<float>(options_.beta2), .share2 = static_cast<float>(1 - options_.beta2),
+                                .scale = static_cast<float>(1 / correction2), .epsilon = static_cast<float>(options_.epsilon),
+                                .rate = static_cast<float>(learning_rate / correction1)};
   float* const p = slot.value.data_ptr<float>();
   float* const m = slot.first.data_ptr<float>();
   float* const v = slot.second.data_ptr<float>();
   const float* const gradient = slot.gradient.data_ptr<float>();
   at::parallel_for(0, slot.value.numel(), kGrain, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      const float x = keep * p[i];
-      const float g = gradient[i] + decay * x;
-      m[i] = b1 * m[i] + c1 * g;
-      v[i] = b2 * v[i] + c2 * g * g;
-      p[i] = x - rate * (m[i] / (std::sqrt(v[i]) / scale + epsilon));
-    }
+    fused::kernels().adam(line, last - first, gradient + first, p + first, m + first, v + first);
   });
 }
 
