@@ -52,7 +52,7 @@ class Designer::Work {
     const auto start = Clock::now();
     Design::Relaxation relaxation;
     const Found first = request_.solver == Solver::bonmin ? relax(relaxation) : Found{};
-    const SearchResult result = find(goal_, goal_.most[kRam], request_.node_limit, first);
+    const SearchResult result = find(goal_, request_.node_limit, first);
     if (!result.best.any()) {
       if (!result.complete) fail_with_hint("design", "raise the node limit or narrow the space", "no network was found within {} nodes", request_.node_limit);
       explain_infeasible();
@@ -70,7 +70,7 @@ class Designer::Work {
     const SearchGoal whole = goal_;
     for (int r = 0; r < kResources; ++r) goal_.most[at(r)] = std::min(goal_.most[at(r)], most[at(r)]);
     set_weights();
-    const SearchResult result = find(goal_, goal_.most[kRam], request_.node_limit);
+    const SearchResult result = find(goal_, request_.node_limit);
     std::optional<Design> d;
     if (result.best.any()) d = take(result, ms_since(start));
     goal_ = whole;
@@ -84,7 +84,7 @@ class Designer::Work {
     none.fill(kUnlimited);
     const Found found = least(resource, none);
     if (!found.any()) fail("design", "no network of {} was found within {} nodes", request_.family, request_.node_limit);
-    return resource == kRam ? static_cast<double>(costed_.cost.peak_ram_bytes) : found.use[at(resource)];
+    return taken(resource, found);
   }
 
  private:
@@ -92,6 +92,10 @@ class Designer::Work {
   Design take(const SearchResult& result, double ms) {
     Design d;
     d.family = request_.family;
+    for (int r = 0; r < kResources; ++r) {
+      if (r == kCycles && result.best.use[kCycles] == 0) continue;
+      d.resources.push_back({static_cast<Resource>(r), shown(r, goal_.most[at(r)]), shown(r, taken(r, result.best))});
+    }
     d.options = costed_.options;
     d.network = std::move(costed_.network);
     d.lowered = std::move(costed_.lowered);
@@ -101,11 +105,6 @@ class Designer::Work {
     d.nodes = result.nodes;
     d.candidates = result.candidates;
     d.solve_ms = ms;
-    for (int r = 0; r < kResources; ++r) {
-      if (r == kCycles && result.best.use[kCycles] == 0) continue;
-      const double used = r == kRam ? static_cast<double>(d.cost.peak_ram_bytes) : result.best.use[at(r)];
-      d.resources.push_back({static_cast<Resource>(r), shown(r, goal_.most[at(r)]), shown(r, used)});
-    }
     for (const Knob& knob : space_)
       if (knob.real)
         if (const auto value = lattice_.family->knob(knob.name, d.options)) d.knobs[knob.name] = *value;
@@ -200,8 +199,13 @@ class Designer::Work {
     return true;
   }
 
-  SearchResult find(const SearchGoal& goal, double ram, std::int64_t node_limit, const Found& first = {}) {
-    return search_from(lattice_, goal, first, {.node_limit = node_limit, .accept = [&](const Found& found) { return cost(found, ram); }});
+  SearchResult find(const SearchGoal& goal, std::int64_t node_limit, const Found& first = {}) {
+    return search_from(lattice_, goal, first, {.node_limit = node_limit, .accept = [&](const Found& found) { return cost(found, goal.most[kRam]); }});
+  }
+
+  // What the network costed last, which is `found`, takes of a resource: of RAM the arena as placed.
+  double taken(int resource, const Found& found) const {
+    return resource == kRam ? static_cast<double>(costed_.cost.peak_ram_bytes) : found.use[at(resource)];
   }
 
   // Bonmin on the relaxation; its answer rounded onto the lattice.
@@ -222,7 +226,7 @@ class Designer::Work {
     goal.weight[at(resource)] = -1;
     goal.most = most;
     goal.least = goal_.least;
-    return find(goal, most[kRam], request_.node_limit).best;
+    return find(goal, request_.node_limit).best;
   }
 
   [[noreturn]] void explain_infeasible() {
@@ -230,9 +234,8 @@ class Designer::Work {
     Resources<double> none;
     none.fill(kUnlimited);
     const auto needs = [&](int r, const Found& found) {
-      const double amount = r == kRam ? static_cast<double>(costed_.cost.peak_ram_bytes) : found.use[at(r)];
       return fmt::format("{} {} cannot be met, the smallest budget that could is {}", resource_name(static_cast<Resource>(r)),
-                         format_resource(static_cast<Resource>(r), shown(r, goal_.most[at(r)])), exactly(static_cast<Resource>(r), shown(r, amount)));
+                         format_resource(static_cast<Resource>(r), shown(r, goal_.most[at(r)])), exactly(static_cast<Resource>(r), shown(r, taken(r, found))));
     };
     for (int r = 0; r < kResources; ++r) {
       if (goal_.most[at(r)] == kUnlimited) continue;
@@ -259,14 +262,14 @@ class Designer::Work {
       SearchGoal largest;
       largest.weight[at(r)] = 1;
       largest.most = none;
-      const Found found = find(largest, kUnlimited, request_.node_limit).best;
+      const Found found = find(largest, request_.node_limit).best;
       if (found.any() && found.use[at(r)] < goal_.least[at(r)])
         fail_with_hint("design", "ask for less, or allow larger knobs (--space)", "at least {} of {} is asked for, the largest {} of the space has {}",
                        format_resource(static_cast<Resource>(r), goal_.least[at(r)]), resource_name(static_cast<Resource>(r)), request_.family,
                        exactly(static_cast<Resource>(r), found.use[at(r)]));
     }
     SearchGoal any;
-    if (!find(any, kUnlimited, request_.node_limit).best.any())
+    if (!find(any, request_.node_limit).best.any())
       fail_with_hint("design", "widen the knobs (--space)", "the space holds no network: for every value of its knobs a width is nothing");
     fail_with_hint("design", "raise more than one of them, or allow smaller knobs", "no {} fits: each budget can be met, but no two of them together", request_.family);
   }
@@ -296,10 +299,10 @@ class Designer::Work {
       goal.least[at(use.resource)] = std::max(goal_.least[at(use.resource)], std::floor(budget) + 1);
       goal.quality = goal_.weight;
       goal.quality_above = best.value + 1e-12;
-      const SearchResult next = find(goal, goal.most[kRam], request_.node_limit / 10);
+      const SearchResult next = find(goal, request_.node_limit / 10);
       use.searched = next.complete || next.best.any();
       use.binds = next.best.any();
-      if (use.binds) use.next = use.resource == kRam ? static_cast<double>(costed_.cost.peak_ram_bytes) : shown(use.resource, next.best.use[at(use.resource)]);
+      if (use.binds) use.next = shown(use.resource, taken(use.resource, next.best));
     }
     d.sensitivity_ms = ms_since(start);
   }

@@ -184,7 +184,7 @@ SearchResult search(const Lattice& lattice, const SearchGoal& goal, const Search
   };
   for (int c = 0; c < static_cast<int>(lattice.configurations.size()); ++c) consider(c, lattice.configurations[at(c)].region, 0);
   while (!open.empty()) {
-    if (open.front().bound <= best || std::expm1(open.front().bound - best) <= options.within) break;
+    if (open.front().bound <= best) break;
     if (interrupted()) throw Interrupted("design", "stopped");
     if (result.nodes >= options.node_limit) {
       result.complete = false;

@@ -49,7 +49,6 @@ struct SearchOptions {
   std::int64_t node_limit = 20'000'000;
   std::function<bool(const Found&)> accept;  ///< last word on a network that would be the best so far; empty: yes
   double start_value = -kUnlimited;          ///< only networks better than this are of interest
-  double within = 0;                         ///< stop once the gap is at most this
 };
 
 struct SearchResult {
