@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "error_of.h"
+#include "tools.h"
 #include "micromind/base/process.h"
 #include "micromind/base/random.h"
 #include "micromind/bench/latency_fit.h"
@@ -190,8 +191,7 @@ TEST(LatencyModel, DamagedFilesAreExplained) {
 // Fails when kernels change and the committed files do not: micromind bench operators --target … --fit
 // targets/latency.
 TEST(LatencyModel, CommittedCoefficientsMatchTheKernels) {
-  if (!find_program("arm-none-eabi-gcc")) GTEST_SKIP() << "arm-none-eabi-gcc is not installed";
-  if (!find_program("qemu-system-arm")) GTEST_SKIP() << "qemu-system-arm is not installed";
+  SKIP_WITHOUT_TOOLS();
   Graph layers("layers");
   const int x = layers.add_input("image", Shape{24, 14, 14});
   const int y = layers.add("point", Conv2d{.out_channels = 40}, {x});

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "error_of.h"
+#include "tools.h"
 #include "micromind/base/file.h"
 #include "micromind/base/process.h"
 #include "micromind/run/bar_chart.h"
@@ -22,10 +23,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::vector<OperatorSize> kTiny = {{6, 6, 8}};
-
-#define SKIP_WITHOUT_EMULATOR()                                                                 \
-  if (!find_program("arm-none-eabi-gcc")) GTEST_SKIP() << "arm-none-eabi-gcc is not installed"; \
-  if (!find_program("qemu-system-arm")) GTEST_SKIP() << "qemu-system-arm is not installed"
 
 TEST(Operators, HaveEqualWorkWhereMemoryAllows) {
   for (const OperatorCase& c : operator_cases({{16, 16, 24}, {8, 8, 16}})) {
@@ -105,7 +102,7 @@ TEST(Efficiency, TheChartHasABarAPlatformAndItsText) {
 }
 
 TEST(Efficiency, OnAnEmulatedCoreItIsAModel) {
-  SKIP_WITHOUT_EMULATOR();
+  SKIP_WITHOUT_TOOLS();
   const PlatformEfficiency p = emulate_operators(kTiny, load_target("stm32l4r5"));
   ASSERT_EQ(p.figures.size(), efficiency_operators().size());
   EXPECT_EQ(p.figures[0].operator_name, "standard");
@@ -221,7 +218,7 @@ TEST(Measured, TheTemplateIsWhatTheReaderTakes) {
 
 // A kernel that is called once is compiled for that call; what GCC then believes to see must not be an error.
 TEST(Measured, EachOperatorByItselfCompilesWithoutAWarning) {
-  SKIP_WITHOUT_EMULATOR();
+  SKIP_WITHOUT_TOOLS();
   const TemporaryFolder folder;
   write_operator_template(folder.path(), {{6, 6, 16}});
   for (const OperatorInfo& op : efficiency_operators())
@@ -241,7 +238,7 @@ ProcessResult bench(std::vector<std::string> arguments, const std::filesystem::p
 }
 
 TEST(BenchVerb, OneCoreEndToEnd) {
-  SKIP_WITHOUT_EMULATOR();
+  SKIP_WITHOUT_TOOLS();
   const TemporaryFolder folder;
   write_atomic(folder.path() / "lab.csv", "operator,size,energy_uj\nstandard,6x6x8,3\nstrided,6x6x8,6\n");
   const ProcessResult r = bench(

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
+#include "tools.h"
 #include "micromind/base/file.h"
 
 namespace micromind {
@@ -295,7 +296,7 @@ TEST(Cli, ListsAreJson) {
 
 // From a recipe to a proven chip, small; then every verb on the run folder.
 TEST(Cli, RunsFromRecipeToReport) {
-  if (!find_program("arm-none-eabi-gcc") || !find_program("qemu-system-arm")) GTEST_SKIP() << "needs gcc-arm-none-eabi and qemu-system-arm";
+  SKIP_WITHOUT_TOOLS();
   TemporaryFolder folder;
   const std::vector<std::string> tiny = {"--set", "train.epochs=1",    "--set", "train.batch_size=32", "--set", "data.train_limit=256",
                                          "--set", "data.test_limit=64", "--set", "deploy.inputs=8",     "--set", "quantize.samples=64", "--set", "train.threads=1"};

@@ -12,10 +12,7 @@
 #include "micromind/deploy/cross.h"
 #include "micromind/deploy/emulator.h"
 #include "error_of.h"
-
-#define SKIP_WITHOUT_TOOLS()                                                                    \
-  if (!find_program("arm-none-eabi-gcc")) GTEST_SKIP() << "arm-none-eabi-gcc is not installed"; \
-  if (!find_program("qemu-system-arm")) GTEST_SKIP() << "qemu-system-arm is not installed"
+#include "tools.h"
 
 namespace micromind {
 
