@@ -32,7 +32,7 @@
 #include "micromind/train/compute.h"
 #include "micromind/train/graph_module.h"
 #include "micromind/train/loss.h"
-#include "micromind/train/optimizer.h"
+#include "micromind/train/parameter_groups.h"
 
 namespace micromind {
 namespace {
@@ -62,7 +62,8 @@ constexpr Path kPaths[] = {{"libtorch, default layout", false, false}, {"libtorc
 
 struct Options {
   std::string network;  ///< empty: all
-  std::string path;     ///< empty: all
+  std::string alone;    ///< --only or --peak: one path of one network
+  std::size_t path = 0;
   int threads = 0, rounds = 7;
   double seconds = 1.5;  ///< of one path in one round
 };
@@ -96,7 +97,7 @@ class Subject {
         labels_(at::randint(100, {c.batch}, at::kLong)) {
     if (path.channels_last) images_ = images_.contiguous(at::MemoryFormat::ChannelsLast);
     if (path.fused) {
-      fused_ = std::make_unique<Optimizer>(section(), module_.trainable());
+      fused_ = std::make_unique<Optimizer>(section(), optimizer_parameters(module_, section()));
     } else {
       std::vector<at::Tensor> list;
       for (const auto& [name, tensor] : module_.trainable()) list.push_back(tensor);
@@ -199,6 +200,13 @@ void compare(const std::string& program, const Case& c, const Options& options, 
   }
 }
 
+void run_alone(const Case& c, const Options& options) {
+  Subject subject(c, kPaths[options.path]);
+  for (int s = 0; s < 4; ++s) subject.step();
+  if (options.alone == "--peak") fmt::print("{}\n", resident_peak());
+  else fmt::print("{:.0f} images/s\n", subject.images_per_second(options.seconds));
+}
+
 int run(int argc, char** argv) {
   Options options;
   const std::vector<Case> list = cases();
@@ -211,27 +219,20 @@ int run(int argc, char** argv) {
     else if (key == "--seconds") options.seconds = std::atof(value().c_str());
     else if (key == "--processor-time") g_processor_time = true;
     else if (key == "--peak" || key == "--only") {  // one path alone: its peak memory, or its steps for a profiler
-      const std::string name = value();
-      const auto path = static_cast<std::size_t>(std::atoi(value().c_str()));
-      set_compute_threads(options.threads);
-      for (const Case& c : list)
-        if (c.name == name && path < std::size(kPaths)) {
-          Subject subject(c, kPaths[path]);
-          if (key == "--only") {
-            subject.step();
-            fmt::print("{:.0f} images/s\n", subject.images_per_second(options.seconds));
-          } else {
-            for (int s = 0; s < 4; ++s) subject.step();
-            fmt::print("{}\n", resident_peak());
-          }
-        }
-      return 0;
+      options.alone = key;
+      options.network = value();
+      options.path = static_cast<std::size_t>(std::atoi(value().c_str()));
     } else {
       fmt::print(stderr, "bench_training [--network phinet|xinet] [--threads N] [--rounds N] [--seconds S] [--processor-time] [--only NETWORK PATH]\n");
       return 2;
     }
   }
   const int threads = set_compute_threads(options.threads);
+  if (!options.alone.empty()) {
+    for (const Case& c : list)
+      if (c.name == options.network && options.path < std::size(kPaths)) run_alone(c, options);
+    return 0;
+  }
   const double peak = product_peak();
   fmt::print("{} threads; a 2048³ float matrix product: {:.0f} GMAC/s\n", threads, peak);
   for (const Case& c : list)

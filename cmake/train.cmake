@@ -21,4 +21,12 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)
 target_link_libraries(micromind_train PUBLIC micromind_data micromind::torch PRIVATE ${CMAKE_DL_LIBS} OpenMP::OpenMP_CXX)
 # The optimisers' loops vectorise only when sqrt need not set errno.
 set_source_files_properties(${PROJECT_SOURCE_DIR}/micromind/train/optimizer.cpp PROPERTIES COMPILE_OPTIONS "-fno-math-errno")
+# c10d's headers declare a backend only to those who say that it is there.
+set(backends USE_C10D_GLOO)
+find_path(NCCL_INCLUDE nccl.h)
+mark_as_advanced(NCCL_INCLUDE)
+if(TARGET torch_cuda AND NCCL_INCLUDE)
+  list(APPEND backends USE_C10D_NCCL)
+endif()
+set_source_files_properties(${PROJECT_SOURCE_DIR}/micromind/train/distributed/ranks.cpp PROPERTIES COMPILE_DEFINITIONS "${backends}")
 micromind_warnings(micromind_train)

@@ -1,4 +1,4 @@
-// micromind inspect: what a network costs on a chip, layer by layer.
+// micromind inspect: what a network costs on a chip, layer by layer; what a file of weights holds.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +9,8 @@
 #include "micromind/base/text.h"
 #include "micromind/cli/verbs.h"
 #include "micromind/cost/cost.h"
+#include "micromind/formats/state_dict.h"
+#include "micromind/formats/tensor_file.h"
 #include "micromind/run/subject.h"
 
 namespace micromind {
@@ -34,7 +36,31 @@ std::string totals(const Subject& s, const Cost& cost) {
       format_bytes(cost.flash_bytes), format_bytes(cost.constant_bytes), format_bytes(cost.code_bytes), layer(cost.flash_bottleneck));
 }
 
+// The tensors of a .pt or .safetensors.
+void inspect_weights(const Console& console, const std::string& path) {
+  const TensorFile file = read_tensor_file(path);
+  const FlatState state = flatten_state(file.tree);
+  std::vector<std::vector<std::string>> rows = {{"tensor", "shape", "dtype", "numbers"}};
+  nlohmann::json tensors = nlohmann::json::array();
+  std::int64_t count = 0;
+  for (const StateTensor& t : state.tensors) {
+    const std::string shape = fmt::format("{}", fmt::join(t.tensor->shape, "×"));
+    rows.push_back({t.name, shape.empty() ? "–" : shape, std::string(to_string(t.tensor->dtype)), format_count(t.tensor->elements())});
+    tensors.push_back({{"name", t.name}, {"shape", t.tensor->shape}, {"dtype", to_string(t.tensor->dtype)}});
+    count += t.tensor->elements();
+  }
+  std::string text = state.tensors.empty() ? "" : format_table(rows);
+  text += fmt::format("{} {}: {} tensors, {} numbers", Console::bold(path), file.format, state.tensors.size(), format_count(count));
+  if (state.training > 0) text += fmt::format("; beside them {} of optimisers and the like", state.training);
+  for (const auto& [at, name] : state.objects) text += fmt::format("\n  {}: an object of {}, not read", at.empty() ? "the whole file" : at, name);
+  for (const auto& [key, value] : file.metadata) text += fmt::format("\n  {}: {}", key, value);
+  console.print(text);
+  console.result({{"file", path}, {"format", file.format}, {"tensors", tensors}, {"numbers", count}, {"training_tensors", state.training},
+                  {"objects", state.objects}, {"metadata", file.metadata}});
+}
+
 void inspect(const Console& console, const Options& options) {
+  if (!tensor_format(options.subject).empty()) return inspect_weights(console, options.subject);
   const Subject subject = load_subject(options.subject, options.build);
   const std::string name = options.target.empty() ? subject.target : options.target;
   const std::optional<Target> target = name.empty() ? std::nullopt : std::optional(load_target(name));
@@ -60,13 +86,15 @@ void inspect(const Console& console, const Options& options) {
 }  // namespace
 
 void add_inspect(CLI::App& app, Console& console) {
-  CLI::App* verb = add_verb(app, console, "inspect", "What a network costs on a chip, layer by layer",
+  CLI::App* verb = add_verb(app, console, "inspect", "What a network costs on a chip, layer by layer; what a file of weights holds",
                             "Counts parameters, multiply-accumulates, peak RAM as the planner places it, and flash; names the layer that decides\n"
-                            "each, and says whether it fits a target. Nothing is trained or built.",
+                            "each, and says whether it fits a target. Nothing is trained or built. Of a checkpoint (.pt, .pth, .ckpt, .bin, .safetensors) it lists\n"
+                            "the tensors; a checkpoint is data, nothing in it is run.",
                             {{"A family, with options of its own", "micromind inspect phinet --input 3x160x160 --classes 20 --set alpha=0.5"},
-                             {"Does this model of somebody's fit my board?", "micromind inspect model.tflite --target nrf52840"}});
+                             {"Does this model of somebody's fit my board?", "micromind inspect model.tflite --target nrf52840"},
+                             {"What is in this checkpoint?", "micromind inspect checkpoint.pth"}});
   const auto options = std::make_shared<Options>();
-  verb->add_option("subject", options->subject, "A run folder, a .tflite file, or a family (micromind networks)")->required()->type_name("RUN|FILE|FAMILY");
+  verb->add_option("subject", options->subject, "A run folder, a .tflite file, a file of weights, or a family (micromind networks)")->required()->type_name("RUN|FILE|FAMILY");
   verb->add_option("--input", options->build.input, "Input shape of a family: channels, height, width")->type_name("CxHxW");
   verb->add_option("--classes", options->build.classes, "Number of classes of a family; adds its classifier")->check(CLI::Range(1, 1'000'000));
   verb->add_option("--set", options->build.set, "An option of the family; may be repeated")->type_name("KEY=VALUE")->allow_extra_args(false);

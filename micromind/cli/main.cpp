@@ -38,6 +38,7 @@ void add_verbs(CLI::App& app, Console& console) {
   add_evaluate(app, console);
   add_quantize(app, console);
   add_export(app, console);
+  add_convert(app, console);
   add_deploy(app, console);
   add_report(app, console);
   add_inspect(app, console);

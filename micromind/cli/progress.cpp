@@ -9,7 +9,7 @@
 namespace micromind {
 namespace {
 
-// Steps are shown at most this often; ends of epochs always.
+// Steps are shown at most this often; ends of epochs and validations always.
 constexpr std::chrono::milliseconds kTerminalPause(200);
 constexpr std::chrono::seconds kPipePause(30);
 
@@ -30,14 +30,14 @@ ProgressPrinter::~ProgressPrinter() {
 
 void ProgressPrinter::operator()(const TrainProgress& progress) {
   const auto now = std::chrono::steady_clock::now();
-  if (!progress.epoch_ended && now < next_) return;
+  if (!progress.notable() && now < next_) return;
   next_ = now + (terminal_ ? std::chrono::steady_clock::duration(kTerminalPause) : kPipePause);
   std::string text = progress_text(progress);
   if (terminal_) {
-    if (!progress.epoch_ended) text.resize(std::min(text.size(), terminal_width()));
+    if (!progress.notable()) text.resize(std::min(text.size(), terminal_width()));
     text = "\r\x1b[K" + text;
   }
-  open_line_ = terminal_ && !progress.epoch_ended;
+  open_line_ = terminal_ && !progress.notable();
   if (!open_line_) text += '\n';
   std::fputs(text.c_str(), stderr);
   std::fflush(stderr);

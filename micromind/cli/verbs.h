@@ -15,6 +15,7 @@ void add_design(CLI::App& app, Console& console);
 void add_inspect(CLI::App& app, Console& console);
 void add_deploy(CLI::App& app, Console& console);
 void add_export(CLI::App& app, Console& console);
+void add_convert(CLI::App& app, Console& console);
 void add_explain(CLI::App& app, Console& console);
 void add_report(CLI::App& app, Console& console);
 void add_bench(CLI::App& app, Console& console);

@@ -1,8 +1,9 @@
 // Random changes of training images, and the step from bytes to the floats that a network sees.
 //
+//   Augmenter augment({.horizontal_flip = true, .crop_padding = 4, .randaugment = 2});   // one a thread
 //   Random random(seed, {purpose, epoch, index});
-//   Image changed = augment(sample.image, {.horizontal_flip = true, .crop_padding = 4}, random);
-//   to_float(changed, known_normalization("cifar10", 3), out, /*channels_last=*/true);
+//   augment(sample.image, random);                                                       // in place
+//   to_float(sample.image, known_normalization("cifar10", 3), out, /*channels_last=*/true);
 #pragma once
 
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "micromind/base/random.h"
 #include "micromind/data/dataset.h"
+#include "micromind/data/mix.h"
 
 namespace micromind {
 
@@ -25,12 +27,27 @@ struct AugmentOptions {
   /// Random erasing (Zhong et al., AAAI 2020): with this probability a rectangle of 2 to 33 % of the area, of
   /// aspect 0.3 to 3.3, becomes the channel's mean.
   float erase_probability = 0;
+  int randaugment = 0;               ///< so many operations of data/randaugment.h, 0 to 16
+  float randaugment_magnitude = 9;  ///< of each, 0 to 30
 
   bool any() const;
   void validate() const;  ///< throws Error naming the option that is out of range
 };
 
-Image augment(const Image& image, const AugmentOptions& options, Random& random);
+/// Turn and zoom, crop and flip, RandAugment, colours, erasing, in this order. Keeps the memory that it works in: one a
+/// thread, for many images.
+class Augmenter {
+ public:
+  explicit Augmenter(const AugmentOptions& options);  ///< throws Error as validate() does
+  void operator()(Image& image, Random& random);      ///< in place; the shape stays
+
+ private:
+  AugmentOptions options_;
+  Image scratch_;
+};
+
+/// The same for a single image.
+Image augment(Image image, const AugmentOptions& options, Random& random);
 
 /// x = (pixel / 255 - mean) / deviation, by channel.
 struct Normalization {
@@ -51,8 +68,13 @@ class PixelScaler {
   PixelScaler(const Normalization& normalization, int channels);
   /// Writes C·H·W floats: [C, H, W], or [H, W, C] when `channels_last`.
   void to_float(const Image& image, float* out, bool channels_last) const;
+  /// Writes the pixels of `box` alone, to where to_float() writes them.
+  void box_to_float(const Image& image, const Box& box, float* out, bool channels_last) const;
+  /// weight · image + (1 − weight) · other, of one shape.
+  void mix_to_float(const Image& image, const Image& other, float weight, float* out, bool channels_last) const;
 
  private:
+  void require_channels(const Image& image) const;
   int channels_;
   std::vector<float> table_;  // [C, 256]
 };

@@ -36,6 +36,10 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual std::int64_t size() const = 0;
   virtual Sample get(std::int64_t index) const = 0;
+  /// get() into memory that is there already.
+  virtual void load(std::int64_t index, Sample& into) const { into = get(index); }
+  /// The label alone, without decoding.
+  virtual int label(std::int64_t index) const { return get(index).label; }
   virtual const std::vector<std::string>& class_names() const = 0;
   virtual std::string describe() const = 0;  ///< one line: name, split, count, shape, where from
 };
@@ -55,6 +59,13 @@ struct DatasetOptions {
   int channels = 0;        ///< 1 grey, 3 RGB; 0: as stored (image folders: 3)
   std::uint64_t seed = 0;  ///< of hold-out, limit, and of the pictures that "glyphs" draws
 };
+
+/// The first image that can be read, for the shape of all: one damaged file is no reason to stop. Throws the first one's
+/// Error when none of the first 100 can.
+Image first_image(const Dataset& dataset);
+
+/// Samples of each class: [class_names().size()].
+std::vector<std::int64_t> class_counts(const Dataset& dataset);
 
 /// Throws Error: unknown name (with the nearest one), absent or damaged files (path, bytes expected and
 /// found).

@@ -132,6 +132,10 @@ class FolderDataset : public Dataset {
     const auto i = static_cast<std::size_t>(chosen_[static_cast<std::size_t>(index)]);
     return {read_image(found_.files[i], channels_, image_size_), found_.labels[i]};
   }
+  int label(std::int64_t index) const override {
+    require_index(description_, index, size());
+    return found_.labels[static_cast<std::size_t>(chosen_[static_cast<std::size_t>(index)])];
+  }
 
  private:
   ClassFolders found_;

@@ -6,6 +6,7 @@
 #include "micromind/data/openers.h"
 #include "micromind/data/pixel_dataset.h"
 #include "micromind/data/selection.h"
+#include "micromind/data/warp.h"
 
 namespace micromind {
 namespace {
@@ -28,21 +29,32 @@ class Glyphs : public Dataset {
   std::string describe() const override { return description_; }
 
   Sample get(std::int64_t index) const override {
+    Sample sample;
+    load(index, sample);
+    return sample;
+  }
+
+  int label(std::int64_t index) const override {
     require_index(description_, index, size());
+    return label_of(chosen_[static_cast<std::size_t>(index)]);
+  }
+
+  void load(std::int64_t index, Sample& sample) const override {
+    sample.label = label(index);
+    reshape(sample.image, 3, kGlyphSize, kGlyphSize);
     const auto i = static_cast<std::size_t>(index);
-    Sample sample{Image(3, kGlyphSize, kGlyphSize), label_of(chosen_[i])};
     std::uint8_t* kept = cache_.get() + i * kGlyphBytes;
     if (state_[i].load(std::memory_order_acquire) == kReady) {
       std::copy_n(kept, kGlyphBytes, sample.image.pixels.data());
-      return sample;
+      return;
     }
+    sample.image.pixels.assign(kGlyphBytes, 0);
     render_glyph(seed_, part_, chosen_[i], sample.label, sample.image.pixels);
     std::uint8_t expected = kEmpty;  // the first to come keeps it; nobody waits
     if (state_[i].compare_exchange_strong(expected, kBusy, std::memory_order_acquire)) {
       std::copy_n(sample.image.pixels.data(), kGlyphBytes, kept);
       state_[i].store(kReady, std::memory_order_release);
     }
-    return sample;
   }
 
  private:

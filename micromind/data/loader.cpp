@@ -1,26 +1,34 @@
 #include "micromind/data/loader.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <new>
 #include <numeric>
-#include <optional>
+#include <set>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "micromind/base/error.h"
 #include "micromind/base/random.h"
+#include "micromind/data/batch_maker.h"
 #include "micromind/data/streams.h"
 
 namespace micromind {
 namespace {
 
+constexpr std::size_t kNamedFiles = 3;  // in an error
+
 /// A place in the ring of prepared batches: batch b of an epoch lives in slot b mod ring size.
 struct Slot {
   Batch batch;
+  std::vector<DamagedImage> damaged;
   std::exception_ptr error;
   bool ready = false;
 };
@@ -37,8 +45,13 @@ void validate(const Dataset& dataset, const LoaderOptions& o) {
   require(o.prefetch > 0 && o.prefetch <= 4096, "prefetch", "1 to 4096", o.prefetch);
   require(o.world_size > 0, "world_size", "at least 1", o.world_size);
   require(o.rank >= 0 && o.rank < o.world_size, "rank", "a value in [0, world_size)", o.rank);
+  if (!(o.damaged_share >= 0 && o.damaged_share <= 1))
+    fail("loader", "damaged_share: expected a value in [0, 1], found {}", o.damaged_share);
   o.augment.validate();
+  o.mix.validate();
 }
+
+using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
@@ -59,6 +72,13 @@ struct Loader::State {
   std::int64_t taken = 0, delivered = 0;  // the next batch to prepare, and to hand out
   int busy = 0;                           // threads that prepare a batch
   bool quit = false;
+  // The consumer's alone.
+  double waited = 0;
+  std::int64_t damaged = 0;             // in this epoch
+  std::vector<std::string> reasons;     // the first few of them
+  std::vector<DamagedImage> fresh;      // not yet told of
+  std::set<std::int64_t> told;
+  std::exception_ptr failed;            // of this epoch
   std::atomic<bool> cancelled{false};  // give up the batches under way
   std::vector<std::thread> threads;
 
@@ -96,56 +116,10 @@ struct Loader::State {
               all.size()];
   }
 
-  /// Fills `batch`; leaves it half done when the epoch is given up meanwhile.
-  void prepare(std::int64_t number, Batch& batch) {
-    const std::int64_t first = number * options.batch_size;
-    batch.size = std::min(options.batch_size, samples - first);
-    batch.index_in_epoch = number;
-    const auto size = static_cast<std::size_t>(batch.size);
-    batch.labels.resize(size);
-    batch.indices.resize(size);
-    std::optional<PixelScaler> scaler;
-    std::size_t floats = 0;  // of one image
-    for (std::size_t i = 0; i < size; ++i) {
-      if (cancelled.load(std::memory_order_relaxed)) return;
-      const std::int64_t index = order[static_cast<std::size_t>(first) + i];
-      Sample sample = dataset.get(index);
-      if (options.augment.any()) {
-        Random random(options.seed,
-                      {kAugmentStream, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(index)});
-        sample.image = augment(sample.image, options.augment, random);
-      }
-      const Image& image = sample.image;
-      if (i == 0) {
-        scaler.emplace(normalization_for(image.channels), image.channels);
-        batch.channels = image.channels;
-        batch.height = image.height;
-        batch.width = image.width;
-        floats = image.pixels.size();
-        batch.images.resize(size * floats);
-      } else if (image.channels != batch.channels || image.height != batch.height ||
-                 image.width != batch.width) {
-        fail_with_hint("loader", "set the data set's image_size",
-                       "sample {} is {}x{}x{}, others of its batch are {}x{}x{}", index, image.channels,
-                       image.height, image.width, batch.channels, batch.height, batch.width);
-      }
-      scaler->to_float(image, batch.images.data() + i * floats, options.channels_last);
-      batch.labels[i] = sample.label;
-      batch.indices[i] = index;
-    }
-  }
-
-  Normalization normalization_for(int channels) const {
-    if (!options.normalization.mean.empty() || !options.normalization.deviation.empty())
-      return options.normalization;
-    const auto n = static_cast<std::size_t>(channels);
-    return {std::vector<float>(n, 0.0f), std::vector<float>(n, 1.0f)};
-  }
-
-  /// prepare(), with whatever it throws turned into an Error.
-  std::exception_ptr try_prepare(std::int64_t number, Batch& batch) noexcept {
+  /// Makes a batch; whatever is thrown becomes an Error.
+  std::exception_ptr prepare(BatchMaker& maker, std::int64_t number, Slot& into) noexcept {
     try {
-      prepare(number, batch);
+      maker.make(order, epoch, number, cancelled, into.batch, into.damaged);
     } catch (const Error&) {
       return std::current_exception();
     } catch (const std::bad_alloc&) {
@@ -160,6 +134,7 @@ struct Loader::State {
   }
 
   void run() {
+    BatchMaker maker(dataset, options);
     std::unique_lock lock(mutex);
     for (;;) {
       work.wait(lock, [&] { return quit || can_take(); });
@@ -168,13 +143,41 @@ struct Loader::State {
       Slot& mine = slot(number);
       ++busy;
       lock.unlock();
-      std::exception_ptr error = try_prepare(number, mine.batch);
+      std::exception_ptr error = prepare(maker, number, mine);
       lock.lock();
       --busy;
       mine.error = std::move(error);
       mine.ready = true;
       done.notify_one();
     }
+  }
+
+  /// Swaps the batch that is due into `out` and counts its damaged images; sets `failed` where that is too much.
+  void hand_out(std::unique_lock<std::mutex>& lock, Batch& out) {
+    Slot& due = slot(delivered);
+    if (!due.ready) {
+      const Clock::time_point began = Clock::now();
+      done.wait(lock, [&] { return due.ready; });
+      waited += std::chrono::duration<double>(Clock::now() - began).count();
+    }
+    if (due.error) {
+      failed = due.error;
+      return;
+    }
+    std::swap(out, due.batch);
+    for (DamagedImage& image : due.damaged) {
+      ++damaged;
+      if (reasons.size() < kNamedFiles) reasons.push_back(image.reason);
+      if (told.insert(image.index).second) fresh.push_back(std::move(image));
+    }
+    due.damaged.clear();
+    due.ready = false;
+    ++delivered;
+    if (static_cast<double>(damaged) > options.damaged_share * static_cast<double>(samples))
+      failed = std::make_exception_ptr(
+          Error("data", fmt::format("{} of the epoch's {} images could not be read, more than the share of {} that may be damaged: {}{}", damaged,
+                                    samples, options.damaged_share, fmt::join(reasons, "; "), damaged > std::ssize(reasons) ? "; …" : ""),
+                "repair or remove them, or raise data.damaged_share"));
   }
 
   /// Stops the epoch under way and waits until no thread touches a slot.
@@ -187,6 +190,9 @@ struct Loader::State {
       s.ready = false;
       s.error = nullptr;
     }
+    failed = nullptr;
+    damaged = 0;
+    reasons.clear();
   }
 
   void stop() {
@@ -242,19 +248,29 @@ void Loader::start_epoch(int epoch, std::int64_t first_batch) {
 
 bool Loader::next(Batch& out) {
   State& s = *state_;
-  {
-    std::unique_lock lock(s.mutex);
-    if (s.epoch < 0) fail("loader", "next() was called before start_epoch()");
-    if (s.delivered == s.batches) return false;
-    Slot& slot = s.slot(s.delivered);
-    s.done.wait(lock, [&] { return slot.ready; });
-    if (slot.error) std::rethrow_exception(slot.error);
-    std::swap(out, slot.batch);
-    slot.ready = false;
-    ++s.delivered;
-  }
-  s.work.notify_one();
+  do {
+    {
+      std::unique_lock lock(s.mutex);
+      if (s.epoch < 0) fail("loader", "next() was called before start_epoch()");
+      if (!s.failed && s.delivered == s.batches) return false;
+      if (!s.failed) s.hand_out(lock, out);
+      if (s.failed) std::rethrow_exception(s.failed);
+    }
+    s.work.notify_one();
+  } while (out.size == 0);  // all of it was damaged and left out
   return true;
+}
+
+double Loader::waited_seconds() const {
+  return state_->waited;
+}
+
+std::int64_t Loader::damaged_in_epoch() const {
+  return state_->damaged;
+}
+
+std::vector<DamagedImage> Loader::take_damaged() {
+  return std::exchange(state_->fresh, {});
 }
 
 }  // namespace micromind

@@ -1,5 +1,6 @@
 // Bytes to floats: the constants of known data sets and the table look-up (declared in augment.h).
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -72,8 +73,7 @@ PixelScaler::PixelScaler(const Normalization& normalization, int channels) : cha
 }
 
 void PixelScaler::to_float(const Image& image, float* out, bool channels_last) const {
-  if (image.channels != channels_)
-    fail("normalization", "expected an image of {} channels, found {}", channels_, image.channels);
+  require_channels(image);
   const std::size_t area = static_cast<std::size_t>(image.height) * image.width;
   const std::uint8_t* in = image.pixels.data();
   if (!channels_last) {
@@ -92,6 +92,43 @@ void PixelScaler::to_float(const Image& image, float* out, bool channels_last) c
     const auto channels = static_cast<std::size_t>(channels_);
     for (std::size_t i = 0; i < area; ++i)
       for (std::size_t c = 0; c < channels; ++c) *out++ = table_[256 * c + in[c * area + i]];
+  }
+}
+
+void PixelScaler::require_channels(const Image& image) const {
+  if (image.channels != channels_)
+    fail("normalization", "expected an image of {} channels, found {}", channels_, image.channels);
+}
+
+void PixelScaler::box_to_float(const Image& image, const Box& box, float* out, bool channels_last) const {
+  require_channels(image);
+  const std::ptrdiff_t width = image.width, area = image.height * width;
+  const std::ptrdiff_t pixel = channels_last ? channels_ : 1, plane = channels_last ? 1 : area;  // steps in `out`
+  for (int c = 0; c < channels_; ++c) {
+    const float* table = table_.data() + 256 * c;
+    for (int y = box.top; y < box.top + box.height; ++y) {
+      const std::uint8_t* in = image.plane(c) + y * width + box.left;
+      float* to = out + c * plane + (y * width + box.left) * pixel;
+      for (int x = 0; x < box.width; ++x, to += pixel) *to = table[in[x]];
+    }
+  }
+}
+
+void PixelScaler::mix_to_float(const Image& image, const Image& other, float weight, float* out, bool channels_last) const {
+  require_channels(image);
+  require_channels(other);
+  const std::ptrdiff_t area = std::ptrdiff_t{image.height} * image.width;
+  const std::ptrdiff_t pixel = channels_last ? channels_ : 1, plane = channels_last ? 1 : area;
+  std::array<float, 256> mine, theirs;  // the tables times their shares
+  for (int c = 0; c < channels_; ++c) {
+    const float* table = table_.data() + 256 * c;
+    for (std::size_t v = 0; v < 256; ++v) {
+      mine[v] = weight * table[v];
+      theirs[v] = (1 - weight) * table[v];
+    }
+    const std::uint8_t *a = image.plane(c), *b = other.plane(c);
+    float* to = out + c * plane;
+    for (std::ptrdiff_t i = 0; i < area; ++i, to += pixel) *to = mine[a[i]] + theirs[b[i]];
   }
 }
 

@@ -45,17 +45,25 @@ PixelDataset::PixelDataset(PixelTable table, std::vector<std::string> class_name
 }
 
 Sample PixelDataset::get(std::int64_t index) const {
-  require_index(description_, index, size());
   Sample sample;
-  sample.label = table_.labels[static_cast<std::size_t>(index)];
-  Image& image = sample.image;
+  load(index, sample);
+  return sample;
+}
+
+int PixelDataset::label(std::int64_t index) const {
+  require_index(description_, index, size());
+  return table_.labels[static_cast<std::size_t>(index)];
+}
+
+void PixelDataset::load(std::int64_t index, Sample& into) const {
+  into.label = label(index);
+  Image& image = into.image;
   image.channels = table_.channels;
   image.height = table_.height;
   image.width = table_.width;
   const std::size_t bytes = static_cast<std::size_t>(table_.channels) * table_.height * table_.width;
   const std::uint8_t* from = table_.pixels.data() + static_cast<std::size_t>(index) * bytes;
   image.pixels.assign(from, from + bytes);
-  return sample;
 }
 
 }  // namespace micromind

@@ -25,6 +25,8 @@ class PixelDataset : public Dataset {
 
   std::int64_t size() const override { return static_cast<std::int64_t>(table_.labels.size()); }
   Sample get(std::int64_t index) const override;
+  void load(std::int64_t index, Sample& into) const override;
+  int label(std::int64_t index) const override;
   const std::vector<std::string>& class_names() const override { return class_names_; }
   std::string describe() const override { return description_; }
 

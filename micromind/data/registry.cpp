@@ -123,6 +123,7 @@ class Converted : public Dataset {
     if (channels_ == 3) sample.image = convert_channels(sample.image, 3);
     return sample;
   }
+  int label(std::int64_t index) const override { return inner_->label(index); }
   std::string describe() const override {
     const std::string size = size_ > 0 ? fmt::format(" resized to {0}x{0}", size_) : "";
     const std::string channels =
@@ -169,6 +170,24 @@ const std::vector<DatasetInfo>& known_datasets() {
 
 const DatasetInfo& dataset_info(const std::string& name) {
   return find_entry(name).info;
+}
+
+Image first_image(const Dataset& dataset) {
+  const std::int64_t tries = std::min<std::int64_t>(dataset.size(), 100);
+  if (tries == 0) fail("data", "{}: there are no images", dataset.describe());
+  for (std::int64_t i = 0; i < tries; ++i) {
+    try {
+      return dataset.get(i).image;
+    } catch (const Error&) {  // thrown again below
+    }
+  }
+  return dataset.get(0).image;
+}
+
+std::vector<std::int64_t> class_counts(const Dataset& dataset) {
+  std::vector<std::int64_t> counts(dataset.class_names().size());
+  for (std::int64_t i = 0; i < dataset.size(); ++i) ++counts[static_cast<std::size_t>(dataset.label(i))];
+  return counts;
 }
 
 std::unique_ptr<Dataset> open_dataset(const DatasetOptions& options) {

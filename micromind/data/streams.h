@@ -12,6 +12,8 @@ enum DataStream : std::uint64_t {
   kOrderStream,
   kAugmentStream,
   kGlyphStream,
+  kMixStream,
+  kReplaceStream,
 };
 
 }  // namespace micromind

@@ -17,8 +17,9 @@ struct DtypeRow {
   std::string_view name;
   int bytes;
 };
-constexpr std::array<DtypeRow, 10> kDtypes = {{{"float32", 4}, {"float64", 8}, {"float16", 2}, {"bfloat16", 2}, {"int64", 8},
-                                               {"int32", 4}, {"int16", 2}, {"int8", 1}, {"uint8", 1}, {"bool", 1}}};
+constexpr std::array<DtypeRow, 15> kDtypes = {{{"float32", 4}, {"float64", 8}, {"float16", 2}, {"bfloat16", 2}, {"int64", 8},
+                                               {"int32", 4}, {"int16", 2}, {"int8", 1}, {"uint8", 1}, {"bool", 1},
+                                               {"uint16", 2}, {"uint32", 4}, {"uint64", 8}, {"float8_e4m3fn", 1}, {"float8_e5m2", 1}}};
 
 std::vector<std::int64_t> row_major(const std::vector<std::int64_t>& shape) {
   std::vector<std::int64_t> strides(shape.size());
@@ -59,6 +60,15 @@ float half_to_float(std::uint16_t h) {
   return (h & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
+// 1 sign, 4 exponent (bias 7), 3 fraction bits; no infinities, and 1111.111 alone is no number (Micikevicius et al., 2022).
+float e4m3_to_float(std::uint8_t b) {
+  const int exponent = b >> 3 & 15, fraction = b & 7;
+  const float magnitude = exponent == 0                     ? std::ldexp(static_cast<float>(fraction), -9)
+                          : exponent == 15 && fraction == 7 ? NAN
+                                                            : std::ldexp(static_cast<float>(fraction + 8), exponent - 10);
+  return (b & 0x80) != 0 ? -magnitude : magnitude;
+}
+
 template <class To, class Read>
 std::vector<To> convert(const Bytes& bytes, int size, Read read) {
   std::vector<To> out(bytes.size() / static_cast<std::size_t>(size));
@@ -70,6 +80,7 @@ std::vector<To> convert(const Bytes& bytes, int size, Read read) {
 
 std::string_view to_string(PyDtype dtype) { return kDtypes[static_cast<std::size_t>(dtype)].name; }
 int byte_size(PyDtype dtype) { return kDtypes[static_cast<std::size_t>(dtype)].bytes; }
+bool is_floating(PyDtype dtype) { return to_string(dtype).find("float") != std::string_view::npos; }
 
 PyTensor PyTensor::of(std::span<const float> n, std::vector<std::int64_t> s) { return make(PyDtype::float32, n, std::move(s)); }
 PyTensor PyTensor::of(std::span<const std::int64_t> n, std::vector<std::int64_t> s) { return make(PyDtype::int64, n, std::move(s)); }
@@ -125,6 +136,9 @@ std::vector<float> PyTensor::to_floats() const {
     case PyDtype::float16: return convert<float>(bytes, 2, [](const std::uint8_t* p) { return half_to_float(load<std::uint16_t>(p)); });
     case PyDtype::bfloat16:
       return convert<float>(bytes, 2, [](const std::uint8_t* p) { return std::bit_cast<float>(std::uint32_t{load<std::uint16_t>(p)} << 16); });
+    case PyDtype::float8_e4m3fn: return convert<float>(bytes, 1, [](const std::uint8_t* p) { return e4m3_to_float(*p); });
+    case PyDtype::float8_e5m2:  // the upper half of a binary16
+      return convert<float>(bytes, 1, [](const std::uint8_t* p) { return half_to_float(static_cast<std::uint16_t>(*p << 8)); });
     default: fail("pytorch", "expected a tensor of floats, found {}", to_string(dtype));
   }
 }
@@ -138,6 +152,14 @@ std::vector<std::int64_t> PyTensor::to_int64() const {
     case PyDtype::int8: return convert<std::int64_t>(bytes, 1, load<std::int8_t>);
     case PyDtype::uint8:
     case PyDtype::boolean: return convert<std::int64_t>(bytes, 1, load<std::uint8_t>);
+    case PyDtype::uint16: return convert<std::int64_t>(bytes, 2, load<std::uint16_t>);
+    case PyDtype::uint32: return convert<std::int64_t>(bytes, 4, load<std::uint32_t>);
+    case PyDtype::uint64:
+      return convert<std::int64_t>(bytes, 8, [](const std::uint8_t* p) {
+        const auto v = load<std::uint64_t>(p);
+        if (v >> 63 != 0) fail("pytorch", "{} does not fit 63 bits", v);
+        return v;
+      });
     default: fail("pytorch", "expected a tensor of integers, found {}", to_string(dtype));
   }
 }
@@ -172,6 +194,7 @@ Array PyTensor::to_array() const {
 PyValue PyValue::dict() { return PyValue(Dict{}); }
 
 std::string_view PyValue::type_name() const {
+  if (const auto* object = std::get_if<PyObject>(&value_)) return object->class_name;
   static constexpr std::array<std::string_view, 9> names = {"NoneType", "bool", "int", "float", "str", "Tensor", "list", "tuple", "dict"};
   return names[value_.index()];
 }

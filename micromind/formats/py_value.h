@@ -1,4 +1,5 @@
-// What a PyTorch checkpoint holds, as a tree: None, numbers, texts, lists, tuples, dicts and tensors.
+// What a PyTorch checkpoint holds, as a tree: None, numbers, texts, lists, tuples, dicts and tensors; and, by the name of
+// its class alone, whatever else lay in it.
 //
 //   PyValue tree = PyValue::dict();
 //   tree.set("epoch", 3);
@@ -20,9 +21,13 @@
 
 namespace micromind {
 
-enum class PyDtype : std::uint8_t { float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, boolean };
+enum class PyDtype : std::uint8_t {
+  float32, float64, float16, bfloat16, int64, int32, int16, int8, uint8, boolean,
+  uint16, uint32, uint64, float8_e4m3fn, float8_e5m2  // safetensors files only: PyTorch's pickles have no storage for them
+};
 std::string_view to_string(PyDtype dtype);  ///< PyTorch's name: "float32", "bool"
 int byte_size(PyDtype dtype);
+bool is_floating(PyDtype dtype);
 
 /// A view of a storage that several tensors may share. Invariant: every element lies inside the storage.
 struct PyTensor {
@@ -41,12 +46,18 @@ struct PyTensor {
   std::int64_t elements() const;
   Bytes contiguous() const;                    ///< the elements in row-major order, little-endian
   std::vector<float> to_floats() const;        ///< of any floating type; throws Error for integers
-  std::vector<std::int64_t> to_int64() const;  ///< of any integer type and bool; throws Error for floats
+  std::vector<std::int64_t> to_int64() const;  ///< of any integer type and bool; throws Error for floats and beyond 2^63 − 1
   Bytes to_bytes() const;                      ///< of uint8 and bool; throws Error otherwise
   Array to_array() const;  ///< floats as float32, int8 and int32 as they are; rank 0 becomes {1}. Throws Error otherwise
 };
 
 struct PyEntry;
+
+/// An object of a class that is none of the plain ones (argparse.Namespace, a whole module): nothing of it is kept but
+/// the name of the class, and nothing of it was ever run. It cannot be written.
+struct PyObject {
+  std::string class_name;  ///< "argparse.Namespace"
+};
 
 /// The accessors throw Error that says what was expected and found. A value reached through at() is named in the text
 /// by its key.
@@ -71,12 +82,14 @@ class PyValue {
   PyValue(List v) : value_(std::move(v)) {}           // NOLINT
   PyValue(Tuple v) : value_(std::move(v)) {}          // NOLINT
   PyValue(Dict v) : value_(std::move(v)) {}           // NOLINT
+  PyValue(PyObject v) : value_(std::move(v)) {}       // NOLINT
   static PyValue dict();
 
-  std::string_view type_name() const;  ///< Python's: "NoneType", "int", "dict", "Tensor", …
+  std::string_view type_name() const;  ///< Python's: "NoneType", "int", "dict", "Tensor", …; an object's class
   bool is_none() const { return std::holds_alternative<std::monostate>(value_); }
   bool is_tensor() const { return std::holds_alternative<PyTensor>(value_); }
   bool is_dict() const { return std::holds_alternative<Dict>(value_); }
+  bool is_object() const { return std::holds_alternative<PyObject>(value_); }
 
   bool as_bool() const;
   std::int64_t as_int() const;
@@ -98,7 +111,7 @@ class PyValue {
  private:
   template <class T>
   const T& get(std::string_view expected) const;
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, PyTensor, List, Tuple, Dict> value_;
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, PyTensor, List, Tuple, Dict, PyObject> value_;
 };
 
 struct PyEntry {

@@ -11,6 +11,11 @@
 namespace micromind {
 namespace {
 
+// The command that makes a readable file.
+std::string in_python(std::string_view what, const std::string& where) {
+  return fmt::format("convert it with PyTorch 1.6 or later: python3 -c \"import torch; old = '{}'; torch.save({}, old + '.new.pt')\"", where, what);
+}
+
 // What the file is instead of a zip archive.
 [[noreturn]] void not_a_zip(const Bytes& bytes, const std::string& where) {
   // The pickled magic number 0x1950a86a20f9469cfc6c of torch.save before 1.6.
@@ -18,10 +23,13 @@ namespace {
   const auto head = bytes.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(bytes.size(), 32));
   const bool legacy = std::search(bytes.begin(), head, magic.begin(), magic.end()) != head;
   const bool tar = bytes.size() > 262 && std::equal(bytes.begin() + 257, bytes.begin() + 262, "ustar");
-  constexpr std::string_view again = "re-save it with PyTorch 1.6 or later: torch.save(torch.load(path, map_location='cpu'), path)";
+  const std::string again = in_python("torch.load(old, map_location='cpu')", where);
   if (legacy || tar) fail_with_hint("pytorch", again, "{}: written in the format before PyTorch 1.6", where);
   if (bytes.size() > 1 && bytes[0] == 0x80 && bytes[1] <= 5) fail_with_hint("pytorch", again, "{}: a raw pickle, not a zip checkpoint", where);
-  fail("pytorch", "{}: not a PyTorch checkpoint (no zip archive)", where);
+  if (bytes.empty()) fail("pytorch", "{}: the file is empty", where);
+  const auto printable = [](std::uint8_t c) { return (c >= 0x20 && c != 0x7f) || (c >= '\t' && c <= '\r'); };
+  const bool text = std::all_of(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(bytes.size(), 512)), printable);
+  fail("pytorch", "{}: not a PyTorch checkpoint ({})", where, text ? "a text" : "no zip archive");
 }
 
 // "model/data.pkl" → "model"
@@ -32,7 +40,7 @@ std::string find_root(const ZipReader& zip, const std::string& where) {
     if (name.ends_with(tail) && name.find('/') == name.size() - tail.size()) roots.push_back(name.substr(0, name.size() - tail.size()));
   if (roots.size() != 1) fail("pytorch", "{}: a zip archive, but no PyTorch checkpoint (no data.pkl in its folder)", where);
   if (zip.has(roots[0] + "/constants.pkl"))
-    fail_with_hint("pytorch", "in Python: torch.save(torch.jit.load(path).state_dict(), new_path)", "{}: a TorchScript archive", where);
+    fail_with_hint("pytorch", in_python("torch.jit.load(old, map_location='cpu').state_dict()", where), "{}: a TorchScript archive", where);
   return roots[0];
 }
 

@@ -4,7 +4,8 @@
 //   const Weights weights = weights_from_state(graph, checkpoint.at("state"), reference_names("phinet", options));
 //   write_pytorch("last.pt", tree);     // Python: torch.load("last.pt")
 //
-// The reader admits tensors and plain containers only and runs nothing, so a checkpoint of unknown origin is data.
+// The reader makes tensors and plain containers and runs nothing, so a checkpoint of unknown origin is data. Objects in it
+// (argparse.Namespace) are read as the name of their class; state_dict.h finds the weights among all that.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +17,8 @@
 
 namespace micromind {
 
-/// Throws Error that names the file: not a checkpoint, written before PyTorch 1.6, damaged, or holding Python objects.
+/// Throws Error that names the file: not a checkpoint, written before PyTorch 1.6 (with the command that converts it),
+/// or damaged.
 PyValue read_pytorch(const std::filesystem::path& path);
 PyValue parse_pytorch(Bytes bytes, const std::string& where);
 

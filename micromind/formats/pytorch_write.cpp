@@ -23,8 +23,8 @@ std::string_view storage_name(PyDtype dtype) {
     case PyDtype::int8: return "CharStorage";
     case PyDtype::uint8: return "ByteStorage";
     case PyDtype::boolean: return "BoolStorage";
+    default: fail_with_hint("pytorch", "write a .safetensors file", "a PyTorch checkpoint holds no tensors of {}", to_string(dtype));
   }
-  return "?";
 }
 
 class Pickler {
@@ -100,6 +100,7 @@ class Pickler {
         },
         [&](const std::string& s) { string(s); },
         [&](const PyTensor& t) { tensor(t); },
+        [&](const PyObject& o) { fail("pytorch", "an object of {} cannot be written", o.class_name); },
         [&](const PyValue::List& list) {
           text("]");
           items(list, depth);

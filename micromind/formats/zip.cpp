@@ -69,9 +69,13 @@ ZipReader::ZipReader(Bytes bytes, std::string where) : bytes_(std::move(bytes)),
   }
   if (disk != 0) fail("zip", "{}: archives spread over several files are not read", where_);
   if (count > bytes_.size() / 46) damaged("more entries than fit");
+  std::uint64_t claimed = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     std::string name;
     const Entry entry = central_entry(offset, offset, name);
+    // Entries that share their bytes would let a small file claim any amount of memory.
+    if (entry.compressed > bytes_.size() - claimed) damaged("its entries overlap");
+    claimed += entry.compressed;
     if (!entries_.emplace(name, entry).second) fail("zip", "{}: the entry '{}' occurs twice", where_, name);
   }
 }

@@ -22,18 +22,20 @@ std::size_t argmax(std::span<const float> scores) {
   return best;
 }
 
-TopK::TopK(int k) : k_(k) {
-  if (k < 1) fail("top-k", "k must be at least 1, found {}", k);
-}
-
-void TopK::add(std::span<const float> scores, std::int64_t label) {
+bool in_top_k(int k, std::span<const float> scores, std::int64_t label) {
   check_label("top-k", label, scores.size());
   const auto own = static_cast<std::size_t>(label);
   int rank = 0;
   for (std::size_t i = 0; i < scores.size(); ++i)
     rank += scores[i] > scores[own] || (i < own && scores[i] == scores[own]);
-  hits_.add(rank < k_ && !std::isnan(scores[own]) ? 1 : 0);
+  return rank < k && !std::isnan(scores[own]);
 }
+
+TopK::TopK(int k) : k_(k) {
+  if (k < 1) fail("top-k", "k must be at least 1, found {}", k);
+}
+
+void TopK::add(std::span<const float> scores, std::int64_t label) { hits_.add(in_top_k(k_, scores, label) ? 1 : 0); }
 
 ConfusionMatrix::ConfusionMatrix(int classes) {
   if (classes < 1) fail("confusion matrix", "expected at least one class, found {}", classes);

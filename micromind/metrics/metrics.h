@@ -26,8 +26,12 @@ struct RunningMean {
 /// Index of the largest score; the first one of equals. `scores` must not be empty. NaN never wins, unless all are.
 std::size_t argmax(std::span<const float> scores);
 
-/// Share of samples whose label is among the k largest scores. Of equal scores the lower index ranks first, so a
-/// network that answers a constant scores k of n; a NaN score of the label counts as wrong.
+/// Is the label among the k largest scores? Of equal scores the lower index ranks first, so a network that answers a
+/// constant is right for k of n labels; a NaN score of the label counts as wrong. Throws Error when `label` is outside
+/// `scores`.
+bool in_top_k(int k, std::span<const float> scores, std::int64_t label);
+
+/// Share of samples whose label is among the k largest scores.
 class TopK {
  public:
   explicit TopK(int k);

@@ -71,8 +71,11 @@ const std::vector<NetworkFamily>& network_families() { return registry().familie
 Graph build_network(const std::string& family, const json& options) { return registry().find(family).build(options); }
 
 std::map<std::string, std::string> reference_names(const std::string& family, const json& options) {
+  return reference_names(build_network(family, options), family);
+}
+
+std::map<std::string, std::string> reference_names(const Graph& graph, const std::string& family) {
   const Entry& entry = registry().find(family);
-  const Graph graph = entry.build(options);
   const std::map<std::string, std::string> nodes = entry.reference ? entry.reference(graph) : std::map<std::string, std::string>{};
   std::map<std::string, std::string> names;
   for (const NamedParameter& p : parameters(graph)) {

@@ -28,7 +28,8 @@ Graph build_network(const std::string& family, const nlohmann::json& options = n
 
 /// From our parameter names to the keys of the state dict of the family's Python original, so that its checkpoints
 /// load: "blocks.3.expand.conv.weight" → "_layers.5._layers.0.weight". Families without one map to our own names.
-/// The original's `num_batches_tracked` have no counterpart.
+/// The original's `num_batches_tracked` have no counterpart. The second form takes a graph that the family built.
 std::map<std::string, std::string> reference_names(const std::string& family, const nlohmann::json& options = nlohmann::json::object());
+std::map<std::string, std::string> reference_names(const Graph& graph, const std::string& family);
 
 }  // namespace micromind

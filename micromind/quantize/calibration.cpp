@@ -78,6 +78,7 @@ Calibrator::Calibrator(std::size_t values) : histograms_(values) {}
 void Calibrator::Histogram::widen(float magnitude) {
   if (limit == 0) {
     limit = 0x1p-20f;
+    while (magnitude >= limit) limit *= 2;  // nothing to merge yet
     bins.assign(kBins, 0);
   }
   while (magnitude >= limit) {  // twice the range: two neighbours become one bin

@@ -5,6 +5,7 @@
 
 #include "micromind/base/error.h"
 #include "micromind/quantize/calls.h"
+#include "micromind/quantize/execute.h"
 
 namespace micromind {
 
@@ -15,40 +16,22 @@ struct Int8Executor::State {
     const Placement& p = plan.placements[static_cast<std::size_t>(value)];
     return {arena.data() + p.offset, static_cast<std::size_t>(p.bytes)};
   }
-  const std::int8_t* in(const Node& node, std::size_t k = 0) { return bytes(node.inputs[k]).data(); }
-  std::int8_t* out(const Node& node, std::size_t k = 0) { return bytes(node.outputs[k]).data(); }
 
-  void execute(const Node& node, const KernelCall& call) {
-    std::visit(
-        Overloaded{
-            [&](const ConvCall& c) { mm_conv2d_s8(&c.params, in(node), out(node)); },
-            [&](const DepthwiseCall& c) { mm_depthwise_conv2d_s8(&c.params, in(node), out(node)); },
-            [&](const LinearCall& c) { mm_linear_s8(&c.params, in(node), out(node)); },
-            [&](const AddCall& c) { mm_add_s8(&c.params, in(node, 0), in(node, 1), out(node)); },
-            [&](const MulCall& c) { mm_mul_s8(&c.params, in(node, 0), in(node, 1), out(node)); },
-            [&](const TableCall& c) { mm_table_s8(&c.params, in(node), out(node)); },
-            [&](const ConcatCall& c) {
-              for (std::size_t k = 0; k < c.params.size(); ++k) mm_concat_s8(&c.params[k], in(node, k), out(node));
-            },
-            [&](const SplitCall& c) {
-              for (std::size_t k = 0; k < c.params.size(); ++k) mm_split_s8(&c.params[k], in(node), out(node, k));
-            },
-            [&](const MaxPoolCall& c) { mm_max_pool2d_s8(&c.params, in(node), out(node)); },
-            [&](const AveragePoolCall& c) { mm_average_pool2d_s8(&c.params, in(node), out(node)); },
-            [&](const AdaptiveAveragePoolCall& c) { mm_adaptive_average_pool2d_s8(&c.params, in(node), out(node)); },
-            [&](const MeanCall& c) { mm_mean_s8(&c.params, in(node), out(node)); },
-            [&](const UpsampleCall& c) { mm_upsample_nearest2d_s8(&c.params, in(node), out(node)); },
-            [&](const PadCall& c) { mm_pad_s8(&c.params, in(node), out(node)); },
-            [&](const SoftmaxCall& c) { mm_softmax_s8(&c.params, in(node), out(node)); },
-            [](const NoCall&) {},
-        },
-        call);
+  void run_node(std::size_t i) {
+    const Node& node = model.graph.nodes()[i];
+    inputs.clear();
+    outputs.clear();
+    for (const int v : node.inputs) inputs.push_back(bytes(v).data());
+    for (const int v : node.outputs) outputs.push_back(bytes(v).data());
+    execute(calls[i], inputs, outputs);
   }
 
   const Model& model;
   KernelCalls calls;
   MemoryPlan plan;
   std::vector<std::int8_t> arena;
+  std::vector<const std::int8_t*> inputs;  // of the node that runs
+  std::vector<std::int8_t*> outputs;
 };
 
 Int8Executor::Int8Executor(const Model& model) {
@@ -63,10 +46,9 @@ std::span<std::int8_t> Int8Executor::input(std::size_t index) { return state_->b
 void Int8Executor::run(const Observer& observer) {
   const Graph& graph = state_->model.graph;
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
-    const Node& node = graph.nodes()[i];
-    state_->execute(node, state_->calls[i]);
+    state_->run_node(i);
     if (observer)
-      for (const int v : node.outputs) observer(v, state_->bytes(v));
+      for (const int v : graph.nodes()[i].outputs) observer(v, state_->bytes(v));
   }
 }
 

@@ -64,10 +64,7 @@ void permute_columns(std::vector<float>& weight, const Shape& image) {
 
 }  // namespace
 
-FoldedNode fold(const Graph& network, const Lowered& lowered, const Weights& weights, int node_index) {
-  const NodeOrigin& origin = lowered.origin[static_cast<std::size_t>(node_index)];
-  const Node& node = lowered.graph.nodes()[static_cast<std::size_t>(node_index)];
-  if (origin.parameters < 0 && origin.batch_norm < 0) fail("quantize", "{} has no weights", node.name);
+FoldedNode fold_parameters(const Graph& network, const Weights& weights, const NodeOrigin& origin) {
   FoldedNode folded;
   Affine affine;
   if (origin.batch_norm >= 0) affine = affine_of(network, weights, origin.batch_norm);
@@ -77,8 +74,7 @@ FoldedNode fold(const Graph& network, const Lowered& lowered, const Weights& wei
     return folded;
   }
   const Node& source = network.nodes()[static_cast<std::size_t>(origin.parameters)];
-  const Shape in = network.shape(source.inputs[0]);
-  const Shapes in_shapes = {in};
+  const Shapes in_shapes = {network.shape(source.inputs[0])};
   bool has_bias = false;
   for (const ParameterSpec& p : parameters(source.op, in_shapes)) {
     const auto values = floats(weights, fmt::format("{}.{}", source.name, p.suffix), p.shape);
@@ -92,14 +88,24 @@ FoldedNode fold(const Graph& network, const Lowered& lowered, const Weights& wei
   const auto* conv = std::get_if<Conv2d>(&source.op);
   const auto outputs = static_cast<std::size_t>(conv != nullptr ? conv->out_channels : std::get<Linear>(source.op).out_features);
   if (!has_bias) folded.bias.assign(outputs, 0.0f);
-  if (origin.batch_norm >= 0) {
-    const std::size_t per_output = folded.weight.size() / outputs;
-    for (std::size_t o = 0; o < outputs; ++o) {
-      for (std::size_t i = 0; i < per_output; ++i) folded.weight[o * per_output + i] *= affine.scale[o];
-      folded.bias[o] = folded.bias[o] * affine.scale[o] + affine.offset[o];
-    }
+  if (origin.batch_norm < 0) return folded;
+  const std::size_t per_output = folded.weight.size() / outputs;
+  for (std::size_t o = 0; o < outputs; ++o) {
+    for (std::size_t i = 0; i < per_output; ++i) folded.weight[o * per_output + i] *= affine.scale[o];
+    folded.bias[o] = folded.bias[o] * affine.scale[o] + affine.offset[o];
   }
-  if (conv != nullptr) {
+  return folded;
+}
+
+FoldedNode fold(const Graph& network, const Lowered& lowered, const Weights& weights, int node_index) {
+  const NodeOrigin& origin = lowered.origin[static_cast<std::size_t>(node_index)];
+  if (origin.parameters < 0 && origin.batch_norm < 0)
+    fail("quantize", "{} has no weights", lowered.graph.nodes()[static_cast<std::size_t>(node_index)].name);
+  FoldedNode folded = fold_parameters(network, weights, origin);
+  if (origin.parameters < 0) return folded;
+  const Node& source = network.nodes()[static_cast<std::size_t>(origin.parameters)];
+  if (const auto* conv = std::get_if<Conv2d>(&source.op)) {
+    const Shape in = network.shape(source.inputs[0]);
     const Shape shape = {conv->out_channels, in.channels() / conv->groups, conv->kernel.h, conv->kernel.w};
     folded.weight = runtime_layout(folded.weight, shape, conv->depthwise(in));
   } else if (origin.flattened.rank() == 3) {

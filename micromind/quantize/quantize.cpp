@@ -57,28 +57,16 @@ class Groups {
 };
 
 void set_activation_types(const Lowered& lowered, const std::vector<Range>& ranges, Graph& graph) {
-  const std::size_t n = graph.values().size();
-  Groups groups(n);
-  for (const Node& node : graph.nodes())
-    if (keeps_scale(node.op)) {
-      for (const int v : node.inputs) groups.join(node.outputs[0], v);
-      for (const int v : node.outputs) groups.join(node.outputs[0], v);
-    }
-  for (const State& s : graph.states()) groups.join(s.input, s.output);
-  std::vector<Range> merged(n);
-  std::vector<bool> fixed(n, false);
-  for (std::size_t v = 0; v < n; ++v) {
+  const ScaleGroups groups = scale_groups(graph);
+  std::vector<Range> merged(groups.root.size());
+  for (std::size_t v = 0; v < groups.root.size(); ++v) {
     const Range& r = ranges.at(at(lowered.source_value[v]));
-    Range& m = merged[at(groups.find(static_cast<int>(v)))];
+    Range& m = merged[at(groups.root[v])];
     m.min = std::min(m.min, r.min);
     m.max = std::max(m.max, r.max);
-    const int producer = graph.values()[v].producer;
-    if (producer >= 0 && fixed_scale(graph.nodes()[at(producer)].op)) fixed[at(groups.find(static_cast<int>(v)))] = true;
   }
-  for (std::size_t v = 0; v < n; ++v) {
-    const std::size_t root = at(groups.find(static_cast<int>(v)));
-    graph.type(static_cast<int>(v)).quantization = fixed[root] ? kUnitInterval : choose_quantization(merged[root]);
-  }
+  for (std::size_t v = 0; v < groups.root.size(); ++v)
+    graph.type(static_cast<int>(v)).quantization = groups.fixed[v] ? kUnitInterval : choose_quantization(merged[at(groups.root[v])]);
 }
 
 struct WeightLayout {
@@ -128,6 +116,23 @@ void quantize_weights(const Graph& graph, const Node& node, const FoldedNode& fo
 }
 
 }  // namespace
+
+ScaleGroups scale_groups(const Graph& graph) {
+  const std::size_t n = graph.values().size();
+  Groups joined(n);
+  for (const Node& node : graph.nodes())
+    if (keeps_scale(node.op)) {
+      for (const int v : node.inputs) joined.join(node.outputs[0], v);
+      for (const int v : node.outputs) joined.join(node.outputs[0], v);
+    }
+  for (const State& s : graph.states()) joined.join(s.input, s.output);
+  ScaleGroups groups{std::vector<int>(n), std::vector<bool>(n, false)};
+  for (std::size_t v = 0; v < n; ++v) groups.root[v] = joined.find(static_cast<int>(v));
+  for (const Node& node : graph.nodes())
+    if (fixed_scale(node.op)) groups.fixed[at(groups.root[at(node.outputs[0])])] = true;
+  for (std::size_t v = 0; v < n; ++v) groups.fixed[v] = groups.fixed[at(groups.root[v])];
+  return groups;
+}
 
 Model quantize(const Graph& network, const Lowered& lowered, const Weights& weights, const std::vector<Range>& ranges,
                const QuantizeOptions& options) {

@@ -11,11 +11,21 @@
 
 namespace micromind {
 
-/// Float weights of a lowered node after folding batch norm, in the runtime's layout (see Model).
+/// Float weights of a convolution or linear layer after folding batch norm.
 struct FoldedNode {
   std::vector<float> weight, bias;
 };
+/// In PyTorch's layout (OIHW, OI). Throws Error on weights that are missing, of the wrong shape or not finite.
+FoldedNode fold_parameters(const Graph& network, const Weights& weights, const NodeOrigin& origin);
+/// Of a lowered node, in the runtime's layout (see Model).
 FoldedNode fold(const Graph& network, const Lowered& lowered, const Weights& weights, int node);
+
+/// Which values of a lowered graph share one scale and zero point, because an operator only moves or selects numbers.
+struct ScaleGroups {
+  std::vector<int> root;    ///< per value: the value that stands for its group
+  std::vector<bool> fixed;  ///< per value: the scale is 1/256 whatever the range (sigmoid, softmax)
+};
+ScaleGroups scale_groups(const Graph& lowered);
 
 struct QuantizeOptions {
   bool per_channel_linear = false;  ///< TFLite's older runtimes take linear layers per tensor only

@@ -105,6 +105,7 @@ void add_accuracy(ReportData& d, const nlohmann::json& evaluate) {
   d.accuracy = ReportAccuracy{.samples = value_of<std::int64_t>(evaluate, "samples"),
                               .top1 = value_of<double>(evaluate, "top1"),
                               .int8_top1 = value_or(evaluate, "int8_top1", kNotMeasured),
+                              .ptq_top1 = value_or(evaluate, "ptq_top1", kNotMeasured),
                               .class_names = value_of<std::vector<std::string>>(evaluate, "class_names"),
                               .int8_confusion = value_or(evaluate, "int8_confusion", std::vector<std::vector<std::int64_t>>{})};
 }

@@ -24,9 +24,11 @@ template <class R, class Visit>
 void visit_sections(R& recipe, Visit&& visit) {
   visit("run", recipe.run);
   visit("data", recipe.data);
+  visit("augment", recipe.augment);
   visit("design", recipe.design);
   visit("network", recipe.network);
   visit("train", recipe.train);
+  visit("distill", recipe.distill);
   visit("quantize", recipe.quantize);
   visit("deploy", recipe.deploy);
 }
@@ -186,57 +188,128 @@ void check_network(const Reading& reading, std::string_view where) {
   }
 }
 
-void check_ranges(const Recipe& r, std::string_view where) {
-  const auto need = [&](bool ok, std::string_view key, auto value, std::string_view expected) {
-    if (!ok) fail(where, "{} = {}: expected {}", key, value, expected);
-  };
-  const auto at_least = [&](std::string_view key, auto value, auto least) {
+// What a check says and where: "recipe.toml: train.epochs = 0: expected at least 1".
+class Check {
+ public:
+  explicit Check(std::string_view where) : where_(where) {}
+  template <class T>
+  void need(bool ok, std::string_view key, const T& value, std::string_view expected) const {
+    if (!ok) fail(where_, "{} = {}: expected {}", key, value, expected);
+  }
+  template <class T>
+  void at_least(std::string_view key, T value, T least) const {
     need(value >= least, key, value, fmt::format("at least {}", least));
-  };
-  const auto one_of = [&](std::string_view key, const std::string& value, const std::vector<std::string>& known) {
+  }
+  template <class T>
+  void within(std::string_view key, T value, T least, T most, std::string_view meaning = "") const {
+    need(value >= least && value <= most, key, value, fmt::format("{}{} to {}", least, meaning, most));
+  }
+  void positive(std::string_view key, double value) const { need(value > 0, key, value, "a positive number"); }
+  void share(std::string_view key, double value) const { need(value >= 0 && value < 1, key, value, "0 to below 1"); }
+  void one_of(std::string_view key, const std::string& value, const std::vector<std::string>& known) const {
     if (std::find(known.begin(), known.end(), value) == known.end())
-      fail_with_hint(where, name_hint(value, known), "{} = \"{}\": expected one of {}", key, value, fmt::join(known, ", "));
-  };
-  const auto share = [&](std::string_view key, double value) { need(value >= 0 && value < 1, key, value, "0 to below 1"); };
-  need(r.run.name.find('/') == std::string::npos && r.run.name != "." && r.run.name != "..", "run.name", r.run.name,
-       "a folder's name, not a path (--output takes a path)");
-  share("data.validation_share", r.data.validation_share);
-  at_least("data.train_limit", r.data.train_limit, 0);
-  at_least("data.test_limit", r.data.test_limit, 0);
-  need(r.data.image_size >= 0 && r.data.image_size <= 8192, "data.image_size", r.data.image_size, "0 (as stored) to 8192");
-  need(r.data.channels == 1 || r.data.channels == 3, "data.channels", r.data.channels, "1 (grey) or 3 (RGB)");
-  need(r.data.crop_padding >= 0 && r.data.crop_padding <= 4096, "data.crop_padding", r.data.crop_padding, "0 to 4096");
-  need(r.data.mean.size() == r.data.deviation.size(), "data.mean", r.data.mean.size(), "as many values as data.deviation");
-  for (const double d : r.data.deviation) need(d > 0, "data.deviation", d, "positive values");
-  // Far beyond use, but products of them stay within 64 bits.
-  const auto within = [&](std::string_view key, std::int64_t value, std::int64_t least, std::int64_t most) {
-    need(value >= least && value <= most, key, value, fmt::format("{} to {}", least, most));
-  };
-  within("train.epochs", r.train.epochs, 1, 1'000'000);
-  within("train.batch_size", r.train.batch_size, 1, 1'000'000);
-  need(r.train.learning_rate > 0, "train.learning_rate", r.train.learning_rate, "a positive number");
-  share("train.momentum", r.train.momentum);
-  share("train.beta1", r.train.beta1);
-  share("train.beta2", r.train.beta2);
-  need(r.train.epsilon > 0, "train.epsilon", r.train.epsilon, "a positive number");
-  at_least("train.weight_decay", r.train.weight_decay, 0.0);
-  at_least("train.warmup_epochs", r.train.warmup_epochs, 0.0);
-  at_least("train.warmup_learning_rate", r.train.warmup_learning_rate, 0.0);
-  at_least("train.final_learning_rate", r.train.final_learning_rate, 0.0);
-  share("train.label_smoothing", r.train.label_smoothing);
-  need(r.train.warmup_epochs <= static_cast<double>(r.train.epochs), "train.warmup_epochs", r.train.warmup_epochs,
-       fmt::format("at most train.epochs = {}", r.train.epochs));
-  need(r.train.threads >= 0 && r.train.threads <= 4096, "train.threads", r.train.threads, "0 (one a core) to 4096");
-  need(r.train.loader_threads >= 0 && r.train.loader_threads <= 1024, "train.loader_threads", r.train.loader_threads, "0 (one a core) to 1024");
-  one_of("train.task", r.train.task, {"classification"});
-  one_of("train.optimizer", r.train.optimizer, {"sgd", "adam", "adamw"});
-  one_of("train.schedule", r.train.schedule, {"cosine", "constant"});
-  one_of("quantize.calibration", r.quantize.calibration, {"minmax", "percentile", "mse"});
-  at_least("train.checkpoint_every_steps", r.train.checkpoint_every_steps, 0);
-  need(r.quantize.percentile > 50 && r.quantize.percentile <= 100, "quantize.percentile", r.quantize.percentile,
-       "above 50, at most 100");
-  at_least("quantize.samples", r.quantize.samples, 1);
-  at_least("deploy.inputs", r.deploy.inputs, 1);
+      fail_with_hint(where_, name_hint(value, known), "{} = \"{}\": expected one of {}", key, value, fmt::join(known, ", "));
+  }
+
+ private:
+  std::string where_;
+};
+
+constexpr std::int64_t kMany = 1'000'000;  // far beyond use, but products of such numbers stay within 64 bits
+
+void check_data(const DataSection& d, const Check& check) {
+  check.share("data.validation_share", d.validation_share);
+  check.at_least<std::int64_t>("data.train_limit", d.train_limit, 0);
+  check.at_least<std::int64_t>("data.test_limit", d.test_limit, 0);
+  check.within("data.image_size", d.image_size, 0, 8192, " (as stored)");
+  check.need(d.channels == 1 || d.channels == 3, "data.channels", d.channels, "1 (grey) or 3 (RGB)");
+  check.within("data.damaged_share", d.damaged_share, 0.0, 1.0);
+  check.need(d.mean.size() == d.deviation.size(), "data.mean", d.mean.size(), "as many values as data.deviation");
+  for (const double deviation : d.deviation) check.need(deviation > 0, "data.deviation", deviation, "positive values");
+}
+
+void check_augment(const AugmentSection& a, std::int64_t epochs, const Check& check) {
+  check.within("augment.crop_padding", a.crop_padding, 0, 4096);
+  check.within("augment.rotation_degrees", a.rotation_degrees, 0.0, 180.0);
+  check.share("augment.zoom", a.zoom);
+  check.within("augment.brightness", a.brightness, 0.0, 1.0);
+  check.within("augment.contrast", a.contrast, 0.0, 1.0);
+  check.within("augment.saturation", a.saturation, 0.0, 1.0);
+  check.within<std::int64_t>("augment.randaugment", a.randaugment, 0, 16, " (off)");
+  check.within("augment.randaugment_magnitude", a.randaugment_magnitude, 0.0, 30.0);
+  check.within("augment.erase_probability", a.erase_probability, 0.0, 1.0);
+  check.within("augment.mixup", a.mixup, 0.0, 100.0, " (off)");
+  check.within("augment.cutmix", a.cutmix, 0.0, 100.0, " (off)");
+  check.within("augment.mix_probability", a.mix_probability, 0.0, 1.0);
+  check.within<std::int64_t>("augment.plain_epochs", a.plain_epochs, 0, epochs);
+}
+
+void check_train(const TrainSection& t, const Check& check) {
+  check.one_of("train.task", t.task, {"classification"});
+  check.within<std::int64_t>("train.epochs", t.epochs, 1, kMany);
+  check.within<std::int64_t>("train.batch_size", t.batch_size, 1, kMany);
+  check.within<std::int64_t>("train.accumulate", t.accumulate, 1, kMany);
+  check.one_of("train.optimizer", t.optimizer, {"sgd", "adam", "adamw", "lamb", "rmsprop"});
+  check.positive("train.learning_rate", t.learning_rate);
+  check.share("train.momentum", t.momentum);
+  check.share("train.beta1", t.beta1);
+  check.share("train.beta2", t.beta2);
+  check.positive("train.epsilon", t.epsilon);
+  check.share("train.smoothing", t.smoothing);
+  check.at_least("train.weight_decay", t.weight_decay, 0.0);
+  check.need(t.layer_decay > 0 && t.layer_decay <= 1, "train.layer_decay", t.layer_decay, "above 0, at most 1");
+  check.at_least("train.clip_norm", t.clip_norm, 0.0);
+  check.at_least("train.clip_value", t.clip_value, 0.0);
+  check.share("train.ema_decay", t.ema_decay);
+  check.one_of("train.schedule", t.schedule, {"cosine", "step", "one_cycle", "plateau", "constant"});
+  check.at_least("train.warmup_epochs", t.warmup_epochs, 0.0);
+  check.need(t.warmup_epochs <= static_cast<double>(t.epochs), "train.warmup_epochs", t.warmup_epochs,
+             fmt::format("at most train.epochs = {}", t.epochs));
+  check.at_least("train.warmup_learning_rate", t.warmup_learning_rate, 0.0);
+  check.at_least("train.final_learning_rate", t.final_learning_rate, 0.0);
+  check.need(t.schedule != "step" || !t.step_epochs.empty(), "train.step_epochs", "[]", "the epochs after which the rate falls, as in [30, 60]");
+  for (std::size_t i = 0; i < t.step_epochs.size(); ++i)
+    check.need(t.step_epochs[i] > (i == 0 ? 0 : t.step_epochs[i - 1]), "train.step_epochs", t.step_epochs[i], "positive epochs that rise");
+  check.need(t.step_factor > 0 && t.step_factor < 1, "train.step_factor", t.step_factor, "above 0, below 1");
+  check.need(t.one_cycle_rise > 0 && t.one_cycle_rise < 1, "train.one_cycle_rise", t.one_cycle_rise, "above 0, below 1");
+  check.need(t.schedule != "one_cycle" || t.warmup_epochs == 0, "train.warmup_epochs", t.warmup_epochs, "0: one_cycle rises by itself");
+  check.within<std::int64_t>("train.plateau_patience", t.plateau_patience, 0, kMany);
+  check.one_of("train.loss", t.loss, {"cross_entropy", "bce"});
+  check.share("train.label_smoothing", t.label_smoothing);
+  check.within<std::int64_t>("train.validate_every_epochs", t.validate_every_epochs, 0, kMany, " (never)");
+  check.within<std::int64_t>("train.validate_every_steps", t.validate_every_steps, 0, kMany * kMany, " (off)");
+  check.within<std::int64_t>("train.early_stop", t.early_stop, 0, kMany, " (off)");
+  check.within<std::int64_t>("train.keep_best", t.keep_best, 1, 1000);
+  const bool validates = t.validate_every_epochs > 0 || t.validate_every_steps > 0;
+  check.need(validates || t.early_stop == 0, "train.early_stop", t.early_stop, "0 where nothing is validated (train.validate_every_epochs = 0)");
+  check.need(validates || t.schedule != "plateau", "train.schedule", t.schedule, "another one where nothing is validated");
+  check.within("train.threads", t.threads, 0, 4096, " (one a core)");
+  check.within("train.loader_threads", t.loader_threads, 0, 1024, " (one a core)");
+  check.one_of("train.precision", t.precision, {"float32", "bfloat16"});
+  check.within("train.rank_timeout", t.rank_timeout, 1.0, 86400.0, " seconds");
+  check.at_least<std::int64_t>("train.checkpoint_every_steps", t.checkpoint_every_steps, 0);
+}
+
+void check_quantize(const QuantizeSection& q, const Check& check) {
+  check.one_of("quantize.calibration", q.calibration, {"minmax", "percentile", "mse"});
+  check.need(q.percentile > 50 && q.percentile <= 100, "quantize.percentile", q.percentile, "above 50, at most 100");
+  check.at_least<std::int64_t>("quantize.samples", q.samples, 1);
+  check.within<std::int64_t>("quantize.qat_epochs", q.qat_epochs, 1, kMany);
+  check.positive("quantize.qat_learning_rate", q.qat_learning_rate);
+  check.one_of("quantize.qat_ranges", q.qat_ranges, {"average", "learned"});
+}
+
+void check_ranges(const Recipe& r, std::string_view where) {
+  const Check check(where);
+  check.need(r.run.name.find('/') == std::string::npos && r.run.name != "." && r.run.name != "..", "run.name", r.run.name,
+             "a folder's name, not a path (--output takes a path)");
+  check_data(r.data, check);
+  check_augment(r.augment, r.train.epochs, check);
+  check_train(r.train, check);
+  check.within("distill.weight", r.distill.weight, 0.0, 1.0);
+  check.positive("distill.temperature", r.distill.temperature);
+  check_quantize(r.quantize, check);
+  check.at_least<std::int64_t>("deploy.inputs", r.deploy.inputs, 1);
 }
 
 // JSON's escapes are TOML's, but for DEL.

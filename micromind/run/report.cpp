@@ -73,6 +73,8 @@ std::string cards(const ReportData& d) {
     html += card("float top-1", percent(d.accuracy->top1), fmt::format("{} test images", format_count(d.accuracy->samples)));
     html += card("int8 top-1", percent(d.accuracy->int8_top1),
                  std::isfinite(d.accuracy->int8_top1) ? fmt::format("{:+.2f} points", 100 * (d.accuracy->int8_top1 - d.accuracy->top1)) : "not quantised yet");
+    if (std::isfinite(d.accuracy->ptq_top1))
+      html += card("int8 before QAT", percent(d.accuracy->ptq_top1), "quantised after training");
   } else {
     html += card("top-1", "–", "not evaluated yet");
   }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,7 @@ struct ReportEpoch {
 struct ReportAccuracy {
   std::int64_t samples = 0;
   double top1 = 0, int8_top1 = 0;  ///< in [0, 1]
+  double ptq_top1 = std::numeric_limits<double>::quiet_NaN();  ///< int8 without quantisation-aware training; NaN: there was none
   std::vector<std::string> class_names;
   std::vector<std::vector<std::int64_t>> int8_confusion;  ///< [true class][predicted class]
 };

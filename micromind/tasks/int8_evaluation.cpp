@@ -22,12 +22,14 @@ std::vector<float> pixels(const Sample& sample, const PixelScaler& scaler) {
 
 }  // namespace
 
-ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, const Normalization& normalization, int threads) {
+ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, const Normalization& normalization, int threads,
+                                   double damaged_share) {
   const auto count = static_cast<std::size_t>(dataset.size());
   const auto classes = static_cast<std::size_t>(model.graph.shape(model.graph.outputs().front().value).elements());
   const PixelScaler scaler(normalization, input_type(model).shape.channels());
   std::vector<float> scores(count * classes);  // [N, classes]
   std::vector<int> labels(count);
+  std::vector<std::string> damage(count);  // why an image could not be read
   std::atomic<std::size_t> next{0};
   const auto wanted = static_cast<std::size_t>(threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   std::vector<std::exception_ptr> problems(std::max<std::size_t>(1, std::min(wanted, count)));
@@ -36,7 +38,13 @@ ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, c
       Int8Executor executor(model);
       for (std::size_t i = next++; i < count; i = next++) {
         if (interrupted()) throw Interrupted("evaluate", "stopped");
-        const Sample sample = dataset.get(static_cast<std::int64_t>(i));
+        Sample sample;
+        try {
+          dataset.load(static_cast<std::int64_t>(i), sample);
+        } catch (const Error& error) {
+          damage[i] = error.what();
+          continue;
+        }
         executor.set_input(0, pixels(sample, scaler));
         executor.run();
         const std::vector<float> out = executor.output_as_float(0);
@@ -54,8 +62,13 @@ ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, c
   for (std::thread& thread : pool) thread.join();
   for (const std::exception_ptr& problem : problems)
     if (problem) std::rethrow_exception(problem);
+  const auto damaged = static_cast<std::size_t>(std::count_if(damage.begin(), damage.end(), [](const std::string& d) { return !d.empty(); }));
+  if (static_cast<double>(damaged) > damaged_share * static_cast<double>(count))
+    fail_with_hint("data", "repair or remove them, or raise data.damaged_share", "{} of {} images could not be read; the first: {}", damaged, count,
+                   *std::find_if(damage.begin(), damage.end(), [](const std::string& d) { return !d.empty(); }));
   ClassificationMeter meter(static_cast<int>(classes));
-  for (std::size_t i = 0; i < count; ++i) meter.add({scores.data() + i * classes, classes}, labels[i]);
+  for (std::size_t i = 0; i < count; ++i)
+    if (damage[i].empty()) meter.add({scores.data() + i * classes, classes}, labels[i]);
   return meter.result();
 }
 
@@ -63,8 +76,18 @@ std::vector<std::vector<std::int8_t>> int8_inputs(const Model& model, const Data
                                                   std::int64_t count) {
   const PixelScaler scaler(normalization, input_type(model).shape.channels());
   std::vector<std::vector<std::int8_t>> inputs;
-  for (std::int64_t i = 0; i < std::min(count, dataset.size()); ++i)
-    inputs.push_back(quantize_image(pixels(dataset.get(i), scaler), input_type(model)));
+  Sample sample;
+  std::exception_ptr problem;
+  for (std::int64_t i = 0; i < dataset.size() && std::ssize(inputs) < count; ++i) {
+    try {
+      dataset.load(i, sample);
+    } catch (const Error&) {
+      problem = std::current_exception();
+      continue;
+    }
+    inputs.push_back(quantize_image(pixels(sample, scaler), input_type(model)));
+  }
+  if (inputs.empty() && problem) std::rethrow_exception(problem);
   return inputs;
 }
 

@@ -12,10 +12,11 @@
 namespace micromind {
 
 /// Accuracy of an int8 classifier. `threads` 0: one a core; the result does not depend on it. Throws Interrupted when
-/// the user stops it.
-ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, const Normalization& normalization, int threads = 0);
+/// the user stops it, Error when more than `damaged_share` of the images cannot be read; fewer are left out.
+ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, const Normalization& normalization, int threads = 0,
+                                   double damaged_share = 0);
 
-/// The first `count` images in the model's int8 input form (H, W, C).
+/// The first `count` images that can be read in the model's int8 input form (H, W, C).
 std::vector<std::vector<std::int8_t>> int8_inputs(const Model& model, const Dataset& dataset, const Normalization& normalization,
                                                   std::int64_t count);
 

@@ -8,18 +8,18 @@
 #include "micromind/base/interrupt.h"
 #include "micromind/base/text.h"
 #include "micromind/cost/cost.h"
-#include "micromind/data/loader.h"
 #include "micromind/formats/checkpoint.h"
 #include "micromind/formats/tflite.h"
-#include "micromind/quantize/quantize.h"
 #include "micromind/run/design_recipe.h"
 #include "micromind/run/export.h"
 #include "micromind/run/report.h"
 #include "micromind/run/subject.h"
 #include "micromind/tasks/classification.h"
 #include "micromind/tasks/int8_evaluation.h"
+#include "micromind/tasks/quantization.h"
+#include "micromind/tasks/teacher.h"
 #include "micromind/train/compute.h"
-#include "micromind/train/graph_module.h"
+#include "micromind/train/distributed/ranks.h"
 
 namespace micromind {
 namespace {
@@ -47,27 +47,6 @@ Weights best_weights(const RunFolder& run) {
 
 Model read_int8(const RunFolder& run) { return read_tflite(run.need(run.tflite_file(), "quantize")); }
 
-// Ranges of all values over training images, as they come without augmentation.
-std::vector<Range> calibrate(const Recipe& recipe, const Graph& graph, const Weights& weights, std::int64_t& samples) {
-  DatasetOptions options = dataset_options(recipe, DataSplit::train);
-  options.limit = options.limit > 0 ? std::min(options.limit, recipe.quantize.samples) : recipe.quantize.samples;
-  const std::unique_ptr<Dataset> images = open_dataset(options);
-  check_classifier(graph, *images);
-  samples = images->size();
-  GraphModule module(graph, {.seed = recipe.run.seed, .device = recipe.train.device});
-  module.load(weights);
-  module.eval();
-  Calibrator calibrator(graph.values().size());
-  module.observe_values([&](int value, std::span<const float> numbers) { calibrator.observe(value, numbers); });
-  Loader loader(*images, {.batch_size = 32, .threads = recipe.train.loader_threads, .normalization = input_normalization(recipe, graph)});
-  Batch batch;
-  for (loader.start_epoch(0); loader.next(batch);) {
-    if (interrupted()) throw Interrupted("quantize", "stopped");
-    module.run(batch.images, batch.size);
-  }
-  return calibrator.ranges({.method = calibration_method_from(recipe.quantize.calibration), .percentile = recipe.quantize.percentile});
-}
-
 void need_fit(const json& network) {
   if (!network.value("fits", true))
     fail_with_hint("run", "make the network smaller (alpha, t_zero), name another deploy.target, or only train it: micromind train",
@@ -80,7 +59,7 @@ Recipe resolve_design(const Recipe& recipe, const StageHooks& hooks) {
   if (!recipe.design.present) return recipe;
   const std::unique_ptr<Dataset> data = open_dataset(dataset_options(recipe, DataSplit::train));
   if (data->size() == 0) fail("data", "{}: there are no training images", data->describe());
-  const Image image = data->get(0).image;
+  const Image image = first_image(*data);
   const Shape input{image.channels, image.height, image.width};
   const Design d = design(design_request(recipe, input, static_cast<int>(data->class_names().size())));
   note(hooks, fmt::format("design: {} {}\n{}", d.family, d.options.dump(), design_table(d)));
@@ -94,14 +73,16 @@ PreparedNetwork prepare_network(const Recipe& recipe, Goal goal, const StageHook
   const std::unique_ptr<Dataset> data = open_dataset(dataset_options(recipe, DataSplit::train));
   if (data->size() == 0) fail("data", "{}: there are no training images", data->describe());
   note(hooks, data->describe());
-  const Image image = data->get(0).image;
+  const Image image = first_image(*data);
   const std::vector<std::string>& classes = data->class_names();
   if (classes.size() < 2) fail_with_hint("data", "a classifier tells at least two apart", "{}: there is only one class", data->describe());
   PreparedNetwork prepared;
   prepared.graph = recipe_network(recipe.network, {image.channels, image.height, image.width}, static_cast<int>(classes.size()));
   const Graph& graph = prepared.graph;
   check_classifier(graph, *data);
+  if (!recipe.distill.teacher.empty()) Teacher(recipe, graph, classes);
   if (goal == Goal::deploy) check_classifier(graph, *open_dataset(dataset_options(recipe, DataSplit::test)));
+  if (!recipe.train.initial.empty()) note(hooks, recipe_initial_weights(recipe, graph).summary);
   const Lowered lowered = lower(graph);
   const Cost cost = estimate_cost(graph, lowered);
   const Fit fit = check_fit(cost, lowered, target);
@@ -123,9 +104,21 @@ json stage_network(RunFolder& run, const PreparedNetwork& network) {
   return network.result;
 }
 
+void tell_ranks(Ranks* ranks, bool train) {
+  if (ranks != nullptr) ranks->share(Bytes{static_cast<std::uint8_t>(train)});
+}
+
+void train_share(const Recipe& recipe, Ranks& ranks) {
+  Recipe checked = recipe;
+  checked.train.initial.clear();  // the first rank reads it for all
+  const PreparedNetwork network = prepare_network(checked, Goal::train);
+  if (ranks.share(Bytes{}) == Bytes{1}) train_classification(recipe, network.graph, {}, {.ranks = &ranks});
+}
+
 json stage_train(RunFolder& run, bool resume, const StageHooks& hooks) {
   const Graph graph = read_network(run);
-  const TrainResult r = train_classification(run.recipe(), graph, run.path(), {.progress = hooks.train, .resume = resume});
+  tell_ranks(hooks.ranks, true);
+  const TrainResult r = train_classification(run.recipe(), graph, run.path(), {.progress = hooks.train, .note = hooks.note, .resume = resume, .ranks = hooks.ranks});
   const auto top1 = [](const Metrics& metrics) {
     const auto found = metrics.find("top1");
     return found == metrics.end() ? json() : json(found->second);
@@ -146,20 +139,12 @@ json train_recipe(const Recipe& recipe, const std::filesystem::path& folder, con
   return result.is_null() ? stage_train(run, true, hooks) : result;
 }
 
-json stage_quantize(RunFolder& run, const StageHooks& hooks) {
+json stage_quantize(RunFolder& run, const StageHooks& hooks, bool qat) {
   const Stopwatch watch;
-  const Recipe& recipe = run.recipe();
-  const Graph graph = read_network(run);
-  const Weights weights = best_weights(run);
-  std::int64_t samples = 0;
-  note(hooks, fmt::format("calibrating ({}) on up to {} training images", recipe.quantize.calibration, recipe.quantize.samples));
-  const std::vector<Range> ranges = calibrate(recipe, graph, weights, samples);
-  const Model model = quantize(graph, lower(graph), weights, ranges);
+  auto [model, result] = quantize_trained(run, qat || run.recipe().quantize.qat, hooks);
   write_tflite(model, run.tflite_file());
-  const json result = {{"samples", samples},
-                       {"calibration", recipe.quantize.calibration},
-                       {"seconds", watch.seconds()},
-                       {"bytes", std::filesystem::file_size(run.tflite_file())}};
+  result["seconds"] = watch.seconds();
+  result["bytes"] = std::filesystem::file_size(run.tflite_file());
   run.set_result("quantize", result);
   return result;
 }
@@ -171,14 +156,20 @@ json stage_evaluate(RunFolder& run, const StageHooks& hooks) {
   const std::unique_ptr<Dataset> test = open_dataset(dataset_options(recipe, DataSplit::test));
   note(hooks, "evaluating the float network on " + test->describe());
   const ClassificationResult real = evaluate_classification(recipe, graph, best_weights(run), DataSplit::test);
+  if (real.samples < test->size()) note(hooks, fmt::format("{} test images could not be read and are left out", test->size() - real.samples));
   json result = {{"samples", real.samples}, {"top1", real.top1}, {"top5", real.top5}, {"class_names", test->class_names()}, {"confusion", real.confusion}};
   std::error_code ignored;
   if (std::filesystem::exists(run.tflite_file(), ignored)) {
     note(hooks, "evaluating the int8 model on this computer");
-    const ClassificationResult int8 = evaluate_int8(read_int8(run), *test, input_normalization(recipe, graph), recipe.train.threads);
+    const ClassificationResult int8 = evaluate_int8(read_int8(run), *test, input_normalization(recipe, graph), recipe.train.threads,
+                                                    recipe.data.damaged_share);
     result["int8_top1"] = int8.top1;
     result["int8_top5"] = int8.top5;
     result["int8_confusion"] = int8.confusion;
+    if (run.result("quantize").contains("qat") && std::filesystem::exists(ptq_file(run), ignored)) {
+      note(hooks, "evaluating the int8 model without quantisation-aware training");
+      result["ptq_top1"] = evaluate_int8(read_tflite(ptq_file(run)), *test, input_normalization(recipe, graph), recipe.train.threads).top1;
+    }
   }
   result["seconds"] = watch.seconds();
   run.set_result("evaluate", result);
@@ -215,6 +206,7 @@ json all_stages(RunFolder& run, bool resume, const StageHooks& hooks) {
     std::error_code ignored;  // what a stage wrote may have been removed since
     const json kept = resume && std::filesystem::exists(file, ignored) ? run.result(name) : json();
     if (!kept.is_null()) note(hooks, fmt::format("{}: done already", name));
+    if (!kept.is_null() && name == "train") tell_ranks(hooks.ranks, false);
     all[name] = kept.is_null() ? work() : kept;
   };
   all["network"] = run.result("network");

@@ -20,9 +20,12 @@
 
 namespace micromind {
 
+class Ranks;
+
 struct StageHooks {
   std::function<void(const std::string&)> note = {};  ///< one line a step
   ProgressListener train = {};                        ///< see train/progress.h
+  Ranks* ranks = nullptr;  ///< the processes that train together; this is the first of them. nullptr: this one alone
 };
 
 enum class Goal { train, deploy };  ///< how far a run is to go
@@ -48,15 +51,25 @@ nlohmann::json stage_network(RunFolder& run, const PreparedNetwork& network);
 /// Trains; `resume` goes on from the last checkpoint. → {epochs, steps, seconds, best_epoch, top1, last_top1, loss}
 nlohmann::json stage_train(RunFolder& run, bool resume, const StageHooks& hooks = {});
 
+/// Says to the other ranks whether the first one is about to train; stage_train() says so itself.
+void tell_ranks(Ranks* ranks, bool train);
+
+/// The part of every rank but the first, which has the run folder: trains its share of the batches, unless the first one has nothing
+/// to train, and writes nothing.
+void train_share(const Recipe& recipe, Ranks& ranks);
+
 /// Trains a recipe in `folder`, new or an earlier run of it that goes on; what is trained already is left alone. Checks
 /// everything before it makes the folder. → the result of stage_train
 nlohmann::json train_recipe(const Recipe& recipe, const std::filesystem::path& folder, const StageHooks& hooks = {});
 
-/// Calibrates the best weights on training images and writes model.tflite. → {samples, calibration, seconds, bytes}
-nlohmann::json stage_quantize(RunFolder& run, const StageHooks& hooks = {});
+/// Makes the best weights int8 as the recipe's [quantize] says, `qat` in any case with quantisation-aware training, and
+/// writes model.tflite. A training that was stopped goes on. → {samples, calibration, seconds, bytes[, equalized_pairs]
+/// [, bias_correction_steps][, qat{epochs, best_epoch, ranges, loss, seconds, images_per_second, validation_top1}]}
+nlohmann::json stage_quantize(RunFolder& run, const StageHooks& hooks = {}, bool qat = false);
 
 /// Accuracy over the test set: the float network, and model.tflite where it is there.
-/// → {samples, top1, top5, int8_top1, int8_top5, class_names, confusion, int8_confusion, seconds}
+/// → {samples, top1, top5, int8_top1, int8_top5, class_names, confusion, int8_confusion, seconds}, and after
+/// quantisation-aware training ptq_top1, that of the int8 model without it
 nlohmann::json stage_evaluate(RunFolder& run, const StageHooks& hooks = {});
 
 /// Writes model.onnx (float). → {onnx, tflite}, each a path where the file is there

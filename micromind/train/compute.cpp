@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
 #include <malloc.h>
 
@@ -38,12 +39,20 @@ int set_compute_threads(int threads) {
 }
 
 void check_device(const std::string& device) {
+  const std::size_t colon = device.find(':');
+  const std::string kind = device.substr(0, colon), number = colon == std::string::npos ? "0" : device.substr(colon + 1);
   const std::vector<std::string> known = {"cpu", "cuda"};
-  if (std::find(known.begin(), known.end(), device) == known.end())
-    fail_with_hint("recipe", name_hint(device, known), "train.device: unknown device '{}'", device);
-  if (device == "cuda" && !at::globalContext().hasCUDA())
+  if (std::find(known.begin(), known.end(), kind) == known.end())
+    fail_with_hint("recipe", name_hint(kind, known), "train.device: unknown device '{}'", device);
+  const bool digits = !number.empty() && number.size() < 4 && std::all_of(number.begin(), number.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits || (kind == "cpu" && colon != std::string::npos))
+    fail("recipe", "train.device = {}: expected cpu, cuda, or a GPU's number as in cuda:1", device);
+  if (kind == "cpu") return;
+  const auto found = at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
+  if (found == 0)
     fail_with_hint("recipe", "use --device cpu, or build with a libtorch for CUDA on a machine with a GPU",
-                   "train.device = cuda, but this libtorch finds no CUDA device");
+                   "train.device = {}, but this libtorch finds no CUDA device", device);
+  if (std::stoi(number) >= found) fail("recipe", "train.device = {}: this machine has {} GPU{}, numbered from 0", device, found, found == 1 ? "" : "s");
 }
 
 }  // namespace micromind

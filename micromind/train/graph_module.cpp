@@ -10,7 +10,10 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/text.h"
+#include "micromind/train/autocast.h"
 #include "micromind/train/compute.h"
+#include "micromind/train/distributed/ranks.h"
+#include "micromind/train/execution.h"
 #include "micromind/train/fused/match.h"
 #include "micromind/train/operators.h"
 #include "micromind/train/streams.h"
@@ -19,9 +22,11 @@
 
 namespace micromind {
 
-void check_weights(const Graph& graph, const Weights& weights) {
+namespace {
+
+void check_weights(const std::string& network, const std::vector<NamedParameter>& specs, const Weights& weights) {
   std::vector<std::string> known;
-  for (const NamedParameter& p : parameters(graph)) {
+  for (const NamedParameter& p : specs) {
     known.push_back(p.name);
     const Array& array = find(weights, p.name);
     if (array.element() != ElementType::float32 || !(array.shape() == p.shape))
@@ -32,9 +37,12 @@ void check_weights(const Graph& graph, const Weights& weights) {
   const std::set<std::string> names(known.begin(), known.end());
   for (const auto& [name, array] : weights)
     if (!names.contains(name))
-      fail_with_hint("weights", "these weights belong to another network", "the network '{}' has no parameter '{}'",
-                     graph.name, name);
+      fail_with_hint("weights", "these weights belong to another network", "the network '{}' has no parameter '{}'", network, name);
 }
+
+}  // namespace
+
+void check_weights(const Graph& graph, const Weights& weights) { check_weights(graph.name, parameters(graph), weights); }
 
 struct GraphModule::Impl {
   Graph graph;
@@ -42,9 +50,23 @@ struct GraphModule::Impl {
   at::Device device{at::kCPU};
   std::vector<TensorList> node_tensors;  ///< parameters of each node, in the operator's order
   std::vector<NamedParameter> specs;     ///< one for every tensor above, in the same order
+  std::vector<char> frozen;              ///< nodes
   bool training = true;
   std::uint64_t step = 0;
+  Ranks* ranks = nullptr;
+  bool sync_batch_norm = false;
   std::function<void(int, const at::Tensor&)> observer;
+  std::shared_ptr<Execution> execution;
+
+  OpContext context(std::size_t node) const {
+    const bool still = frozen[node] && std::holds_alternative<BatchNorm>(graph.nodes()[node].op);
+    OpContext c{training && !still, options.seed, step, node};
+    if (ranks == nullptr) return c;
+    c.first_sample = static_cast<std::uint64_t>(ranks->rank());
+    c.sample_step = static_cast<std::uint64_t>(ranks->size());
+    c.ranks = sync_batch_norm ? ranks : nullptr;
+    return c;
+  }
 
   at::MemoryFormat format(std::int64_t rank) const {
     return options.channels_last && rank == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
@@ -52,6 +74,7 @@ struct GraphModule::Impl {
 
   void make_tensors() {
     node_tensors.assign(graph.nodes().size(), {});
+    frozen.assign(graph.nodes().size(), 0);
     specs = parameters(graph);
     for (const NamedParameter& p : specs) {
       const auto sizes = sizes_of(p.shape);
@@ -67,6 +90,8 @@ struct GraphModule::Impl {
     std::size_t i = 0;
     for (const TensorList& tensors : node_tensors)
       for (const at::Tensor& t : tensors) visit(specs[i++], t);
+    if (execution)
+      for (const Execution::Parameter& p : execution->parameters()) visit(specs[i++], p.tensor);
   }
 
   void check_input(int value, const at::Tensor& t) const {
@@ -98,6 +123,10 @@ struct GraphModule::Impl {
   }
 
   Numbered forward(const Numbered& given, std::span<const int> wanted) {
+    if (execution) {
+      for (const auto& [value, tensor] : given) check_input(value, tensor);
+      return execution->forward(given, wanted, node_tensors, training);
+    }
     const std::vector<char> needed = needed_nodes(given, wanted);
     std::vector<int> readers(graph.values().size(), 0);  // a value is let go after its last reader
     for (std::size_t n = 0; n < needed.size(); ++n)
@@ -115,17 +144,33 @@ struct GraphModule::Impl {
       set(value, tensor.to(device, at::kFloat).contiguous(format(tensor.dim())));
     }
     std::vector<fused::Match> matches(needed.size());
-    if (options.fused && options.channels_last && device.is_cpu())
-      matches = fused::find_matches(graph, needed, readers, training, /*whole=*/!observer);
+    const Autocast mixed(device.type(), options.bfloat16);
+    if (options.fused && options.channels_last && device.is_cpu() && !options.bfloat16)
+      matches = fused::find_matches(graph, needed, readers, training, /*whole=*/!observer, /*norms=*/!(training && sync_batch_norm));
     std::vector<char> done(needed.size(), 0);  // inside a stretch that has run
+    std::vector<std::pair<std::size_t, at::Tensor>> means;  // XiNet makes the same of its skip again and again
     for (std::size_t n = 0; n < needed.size(); ++n) {
       if (!needed[n] || done[n]) continue;
+      const Node& node = graph.nodes()[n];
+      const bool mean = std::holds_alternative<AdaptiveAvgPool2d>(node.op) && matches[n].nodes.size() <= 1;
+      if (mean) {
+        const auto same = std::find_if(means.begin(), means.end(), [&](const auto& m) {
+          const Node& other = graph.nodes()[m.first];
+          return other.inputs == node.inputs && other.op == node.op;
+        });
+        if (same != means.end()) {
+          read(node.inputs[0], values, readers);
+          set(node.outputs[0], same->second);
+          continue;
+        }
+      }
       if (matches[n].kind == fused::Kind::none) run_node(n, values, readers, set);
       else run_fused(matches[n], values, readers, set);
       for (const std::size_t m : matches[n].nodes) done[m] = 1;
+      if (mean) means.emplace_back(n, values[static_cast<std::size_t>(node.outputs[0])]);
     }
     Numbered results;
-    for (const int v : wanted) results[v] = values[static_cast<std::size_t>(v)];
+    for (const int v : wanted) results[v] = values[static_cast<std::size_t>(v)].to(at::kFloat);
     return results;
   }
 
@@ -151,7 +196,7 @@ struct GraphModule::Impl {
     const Node& first = graph.nodes()[match.nodes.front()];
     at::Tensor output;
     try {
-      output = fused::run(graph, match, inputs, node_tensors, {training, options.seed, step, match.nodes.front()});
+      output = fused::run(graph, match, inputs, node_tensors, context(match.nodes.front()));
     } catch (const Error& e) {
       throw Error(e.where(), fmt::format("{}: {}", first.name, e.message()), e.hint());
     }
@@ -165,7 +210,9 @@ struct GraphModule::Impl {
     for (const int v : node.inputs) inputs.push_back(read(v, values, readers));
     TensorList outputs;
     try {
-      outputs = apply(node.op, inputs, node_tensors[n], {training, options.seed, step, n});
+      outputs = apply(node.op, inputs, node_tensors[n], context(n));
+    } catch (const RankLost&) {
+      throw;
     } catch (const Error& e) {
       throw Error(e.where(), fmt::format("{}: {}", node.name, e.message()), e.hint());
     }
@@ -194,9 +241,16 @@ GraphModule& GraphModule::operator=(GraphModule&&) noexcept = default;
 
 const Graph& GraphModule::graph() const { return impl_->graph; }
 const GraphModuleOptions& GraphModule::options() const { return impl_->options; }
-void GraphModule::train(bool on) { impl_->training = on; }
+void GraphModule::train(bool on) {
+  impl_->training = on;
+  if (impl_->execution) impl_->execution->weights_changed();
+}
 bool GraphModule::training() const { return impl_->training; }
 void GraphModule::set_step(std::uint64_t step) { impl_->step = step; }
+void GraphModule::join(Ranks& ranks, bool sync_batch_norm) {
+  impl_->ranks = &ranks;
+  impl_->sync_batch_norm = sync_batch_norm;
+}
 
 GraphModule::Numbered GraphModule::forward(const Numbered& given, std::span<const int> wanted) {
   return guard_torch("network", [&] { return impl_->forward(given, wanted); });
@@ -255,10 +309,70 @@ void GraphModule::observe_values(std::function<void(int, std::span<const float>)
   });
 }
 
+void GraphModule::freeze(std::span<const std::string> entries) {
+  std::set<std::string> layers;  // and the beginnings of their names, as an entry may have them
+  std::vector<char> met(graph().nodes().size(), 0);
+  for (std::size_t n = 0; n < met.size(); ++n)
+    if (const std::string& name = graph().nodes()[n].name; !impl_->node_tensors[n].empty())
+      for (std::size_t end = 0; end != name.npos;) layers.insert(name.substr(0, end = name.find('.', end + 1)));
+  for (const std::string& entry : entries) {
+    const std::string beginning = entry.ends_with('.') ? entry : entry + ".";
+    bool found = false;
+    for (std::size_t n = 0; n < met.size(); ++n) {
+      const std::string& name = graph().nodes()[n].name;
+      if (impl_->node_tensors[n].empty() || !(name == entry || name.starts_with(beginning))) continue;
+      met[n] = found = true;
+    }
+    if (!found)
+      fail_with_hint("recipe", name_hint(entry, std::vector<std::string>(layers.begin(), layers.end())), "train.freeze: no layer of '{}' with parameters is or begins with '{}'", graph().name, entry);
+  }
+  for (std::size_t n = 0; n < met.size(); ++n) {
+    if (!met[n]) continue;
+    impl_->frozen[n] = 1;
+    for (const at::Tensor& t : impl_->node_tensors[n]) t.set_requires_grad(false);
+  }
+}
+
+std::vector<at::Tensor> GraphModule::tensors() const {
+  std::vector<at::Tensor> list;
+  impl_->for_each_tensor([&](const NamedParameter&, const at::Tensor& t) { list.push_back(t); });
+  return list;
+}
+
+void GraphModule::swap(std::span<at::Tensor> others) {
+  guard_torch("weights", [&] {
+    std::size_t i = 0;
+    impl_->for_each_tensor([&](const NamedParameter& p, const at::Tensor& t) {
+      if (i >= others.size() || others[i].sizes() != t.sizes() || others[i].strides() != t.strides())
+        fail("weights", "{}: the tensor to swap with is of another shape or layout", p.name);
+      ++i;
+    });
+    i = 0;
+    impl_->for_each_tensor([&](const NamedParameter&, const at::Tensor& t) {
+      const at::Tensor mine = t.detach();  // set_data exchanges what a tensor refers to
+      t.set_data(others[i]);
+      others[i++] = mine;
+    });
+  });
+}
+
+void GraphModule::set_execution(std::shared_ptr<Execution> execution) {
+  impl_->specs = parameters(graph());
+  impl_->execution = std::move(execution);
+  if (!impl_->execution) return;
+  for (const Execution::Parameter& p : impl_->execution->parameters()) {
+    for (const NamedParameter& known : impl_->specs)
+      if (known.name == p.name) fail("network", "{}: there are two parameters '{}'", graph().name, p.name);
+    Shape shape;
+    for (const std::int64_t d : p.tensor.sizes()) shape.append(static_cast<std::int32_t>(d));
+    impl_->specs.push_back({p.name, shape, p.trainable, -1});
+  }
+}
+
 std::vector<std::pair<std::string, at::Tensor>> GraphModule::trainable() const {
   std::vector<std::pair<std::string, at::Tensor>> list;
   impl_->for_each_tensor([&](const NamedParameter& p, const at::Tensor& t) {
-    if (p.trainable) list.emplace_back(p.name, t);
+    if (p.trainable && t.requires_grad()) list.emplace_back(p.name, t);
   });
   return list;
 }
@@ -274,7 +388,8 @@ Weights GraphModule::to_weights() const {
 }
 
 void GraphModule::load(const Weights& weights) {
-  check_weights(graph(), weights);
+  check_weights(graph().name, impl_->specs, weights);
+  if (impl_->execution) impl_->execution->weights_changed();
   guard_torch("weights", [&] {
     const c10::NoGradGuard no_grad;
     impl_->for_each_tensor([&](const NamedParameter& p, const at::Tensor& tensor) {

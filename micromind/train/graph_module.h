@@ -25,10 +25,16 @@ class Tensor;
 
 namespace micromind {
 
+class Execution;  // train/execution.h
+class Ranks;
+
 struct GraphModuleOptions {
   std::uint64_t seed = 0;     ///< of the weights and the dropout masks
   bool channels_last = true;  ///< memory layout of images and convolution weights; changes only speed
   std::string device = "cpu";
+  /// Products and convolutions of libtorch in bfloat16; weights, their gradients and outputs stay float32. Meant for GPUs: on the CPU it
+  /// takes the place of the fused operators.
+  bool bfloat16 = false;
   bool fused = true;  ///< our own operators where they apply (CPU, channels_last); changes speed and rounding
 };
 
@@ -62,12 +68,31 @@ class GraphModule {
   bool training() const;
   void set_step(std::uint64_t step);  ///< keys the dropout masks
 
+  /// The batch is a share of one that several processes train on: row n here is row rank + n · size there, which keys its dropout
+  /// masks. `sync_batch_norm`: while training, statistics span all of it. `ranks` must outlive the module's training.
+  void join(Ranks& ranks, bool sync_batch_norm);
+
   /// Called with every value that a forward pass makes or is given: its index in graph().values() and its tensor.
   void observe(std::function<void(int value, const at::Tensor& tensor)> observer);
   /// The same with numbers in (N, C, H, W) order: calibration. An empty function ends the observation.
   void observe_values(std::function<void(int value, std::span<const float> numbers)> observer);
 
-  std::vector<std::pair<std::string, at::Tensor>> trainable() const;  ///< in node order
+  /// The named layers keep their weights, and their batch norms normalise by their running statistics. An entry is a
+  /// layer's name or the beginning of names up to a dot: "classifier", "blocks.1" (and with it "blocks.1.conv"). Throws
+  /// Error that names the nearest layers when an entry meets no layer with parameters; then nothing was changed.
+  void freeze(std::span<const std::string> entries);
+
+  std::vector<std::pair<std::string, at::Tensor>> trainable() const;  ///< in node order, without the frozen ones
+  /// All parameters, frozen and statistics included, in a fixed order.
+  std::vector<at::Tensor> tensors() const;
+  /// Exchanges the numbers of all parameters with those of `others`, as tensors() has them in shape and layout, without
+  /// copying any. Whoever holds a parameter sees its new numbers. Not between a forward pass and its backward pass.
+  void swap(std::span<at::Tensor> others);
+
+  /// From now on this executes the graph, and its parameters join the module's. Throws Error when one has the name of a
+  /// parameter of the graph.
+  void set_execution(std::shared_ptr<Execution> execution);
+
   Weights to_weights() const;
   /// Copies into the existing tensors. Throws Error when a parameter is missing, unknown or of another shape; then
   /// nothing was changed.

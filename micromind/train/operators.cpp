@@ -28,6 +28,7 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/random.h"
+#include "micromind/train/distributed/sync_batch_norm.h"
 #include "micromind/train/streams.h"
 
 namespace micromind {
@@ -54,6 +55,7 @@ at::Tensor run(const Conv2d& o, const TensorList& in, const TensorList& p) {
 
 at::Tensor run(const BatchNorm& o, const TensorList& in, const TensorList& p, const OpContext& context) {
   const at::Tensor& x = in[0];
+  if (context.training && context.ranks != nullptr) return sync_batch_norm(*context.ranks, o, x, p[0], p[1], p[2], p[3]);
   if (context.training && x.numel() == x.size(1))
     fail_with_hint("batch_norm", "use a larger batch",
                    "one value a channel has no variance to train with");
@@ -116,7 +118,7 @@ at::Tensor dropout_mask(at::IntArrayRef shape, float p, const OpContext& context
   const float scale = 1 / (1 - p);
   at::parallel_for(0, shape[0], 1 + 4096 / each, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t n = first; n < last; ++n) {
-      Random random(context.seed, {kDropoutStream, context.step, context.node, static_cast<std::uint64_t>(n)});
+      Random random(context.seed, {kDropoutStream, context.step, context.node, context.first_sample + static_cast<std::uint64_t>(n) * context.sample_step});
       for (std::int64_t i = 0; i < each; ++i) values[n * each + i] = random.uniform() < p ? 0 : scale;
     }
   });

@@ -9,12 +9,17 @@
 
 namespace micromind {
 
+class Ranks;
+
 using TensorList = std::vector<at::Tensor>;
 
 /// What an operator may need beside its inputs. (seed, step, node) key dropout's masks.
 struct OpContext {
   bool training = false;
   std::uint64_t seed = 0, step = 0, node = 0;
+  /// Row n of this process is row first_sample + n · sample_step of the batch of all processes.
+  std::uint64_t first_sample = 0, sample_step = 1;
+  Ranks* ranks = nullptr;  ///< batch norm's statistics span these processes
 };
 
 /// The outputs of `op`. Tensors have the batch in front: images [N, C, H, W], vectors [N, C]. `parameters` are in the

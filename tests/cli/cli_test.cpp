@@ -20,7 +20,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 const std::vector<std::string>& verbs() {
-  static const std::vector<std::string> names = {"run",  "train",    "evaluate", "quantize",  "export",  "deploy",  "report", "inspect",
+  static const std::vector<std::string> names = {"run",  "train",    "evaluate", "quantize",  "export",  "convert", "deploy",  "report", "inspect",
                                                  "predict", "data", "datasets", "networks", "operators", "recipes", "targets", "explain", "design", "bench"};
   return names;
 }
@@ -156,7 +156,7 @@ TEST(Cli, NothingIsMadeOrLostWhenARecipeIsWrong) {
       {"train.optimizer=adm", "did you mean 'adam'"}, {"train.schedule=cosin", "did you mean 'cosine'"},
       {"train.warmup_epochs=10", "train.epochs"},    {"train.epochs=1e9", "1 to 1000000"},
       {"train.batch_size=9223372036854775807", "1 to 1000000"}, {"train.threads=4294967297", "smaller number"},
-      {"data.crop_padding=100000", "0 to 4096"},     {"deploy.target=./none.toml", "none.toml"},
+      {"augment.crop_padding=100000", "0 to 4096"},     {"deploy.target=./none.toml", "none.toml"},
   };
   for (const auto& [setting, expected] : wrong) {
     const ProcessResult r = tiny_run({"train", "demo"}, {"--set", setting}, folder.path());
@@ -200,8 +200,9 @@ TEST(Cli, DataNamesTheDataSet) {
   EXPECT_EQ(absent.exit_status, 1);
   EXPECT_THAT(absent.err, AllOf(HasSubstr("nowhere/cifar-10-batches-bin"), HasSubstr("micromind data get cifar10"), HasSubstr("MICROMIND_DATA")));
   EXPECT_THAT(train({"--data", "cifar"}).err, HasSubstr("did you mean 'cifar10'"));
-  // The archive unpacked in the data folder itself; every pixel and label is zero.
-  const std::string records(std::size_t{10000} * 3073, '\0');
+  // The archive unpacked in the data folder itself; every pixel is zero.
+  std::string records(std::size_t{10000} * 3073, '\0');
+  for (std::size_t i = 0; i < 10000; ++i) records[3073 * i] = static_cast<char>(i % 10);  // the label
   const fs::path archive = folder.path() / "data" / "cifar-10-batches-bin";
   for (const char* file : {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"})
     write_atomic(archive / file, records);

@@ -81,5 +81,64 @@ TEST(Metrics, ClassificationMeterGathersThemAll) {
   EXPECT_THROW(meter.add(std::vector<float>{1, 2}, 0), Error);
 }
 
+TEST(Metrics, SetsAreMadeByNameAndReportEveryClass) {
+  ClassificationMetrics set({"top1", "top2", "loss", "recall"}, {"cat", "dog", "owl"});
+  EXPECT_EQ(set.values().at("top1"), 0);  // nothing seen
+  const std::vector<float> cat = {2, 1, 0}, dog = {0, 3, 1};
+  set.add(cat, 0);
+  set.add(cat, 1);
+  set.add(dog, 1);
+  set.add(dog, 1);
+  const Metrics values = set.values();
+  EXPECT_DOUBLE_EQ(values.at("top1"), 0.75);
+  EXPECT_DOUBLE_EQ(values.at("top2"), 1);
+  EXPECT_DOUBLE_EQ(values.at("recall/cat"), 1);
+  EXPECT_DOUBLE_EQ(values.at("recall/dog"), 2.0 / 3);
+  EXPECT_FALSE(values.contains("recall/owl"));  // no sample: no figure
+  EXPECT_DOUBLE_EQ(values.at("recall"), (1 + 2.0 / 3) / 2);
+  const auto entropy = [](double a, double b, double c) { return std::log(std::exp(a) + std::exp(b) + std::exp(c)); };
+  EXPECT_NEAR(values.at("loss"), (entropy(2, 1, 0) - 2 + entropy(2, 1, 0) - 1 + 2 * (entropy(0, 3, 1) - 3)) / 4, 1e-12);
+  EXPECT_TRUE(set.higher_is_better("top1"));
+  EXPECT_FALSE(set.higher_is_better("loss"));
+  EXPECT_EQ(with_stage(Stage::validation, {{"top1", 0.5}}), (Metrics{{"validation/top1", 0.5}}));
+}
+
+TEST(Metrics, SetsGoOnFromTheirState) {
+  ClassificationMetrics half({"top1", "loss", "recall"}, {"a", "b"}), other({"top1", "loss", "recall"}, {"a", "b"});
+  const std::vector<float> scores = {0.3f, 0.1f};
+  half.add(scores, 0);
+  other.add(scores, 1);
+  other.load(half.state());
+  half.add(scores, 1);
+  other.add(scores, 1);
+  EXPECT_EQ(half.values(), other.values());
+  other.reset();
+  EXPECT_EQ(other.values().at("top1"), 0);
+  auto state = half.state();
+  state["top1"].push_back(1);
+  EXPECT_THROW(other.load(state), Error);
+  state = half.state();
+  state["top1"][0] = kNaN;
+  EXPECT_THROW(other.load(state), Error);
+  state = half.state();
+  state["more"] = {};
+  EXPECT_THROW(other.load(state), Error);
+  state = half.state();
+  state.erase("loss");
+  EXPECT_THROW(other.load(state), Error);
+}
+
+TEST(Metrics, SetsRefuseWhatTheyDoNotKnow) {
+  const std::vector<std::string> classes = {"a", "b"};
+  for (const std::string name : {"topp", "top0", "top-1", "top", "top5x", ""}) EXPECT_THROW(ClassificationMetrics({name}, classes), Error) << name;
+  EXPECT_THROW(ClassificationMetrics({"top1", "top1"}, classes), Error);
+  EXPECT_THROW(ClassificationMetrics({"top1"}, {}), Error);
+  ClassificationMetrics set({"recall"}, classes);
+  EXPECT_THROW(set.add(std::vector<float>{1, 2, 3}, 0), Error);
+  EXPECT_THROW(set.add(std::vector<float>{1, 2}, 2), Error);
+  EXPECT_THROW(set.add(std::vector<float>{1, 2}, -1), Error);
+  EXPECT_THROW(set.higher_is_better("top1"), Error);
+}
+
 }  // namespace
 }  // namespace micromind

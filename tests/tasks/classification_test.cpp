@@ -74,8 +74,8 @@ TEST(Classification, ResumesToTheSameBytesWhateverTheLoaderThreads) {
   recipe.train.epochs = 3;
   recipe.train.batch_size = 8;
   recipe.train.checkpoint_every_steps = 2;
-  recipe.data.horizontal_flip = true;
-  recipe.data.crop_padding = 4;
+  recipe.augment.horizontal_flip = true;
+  recipe.augment.crop_padding = 4;
   TemporaryFolder whole, parts;
   train_classification(recipe, small_network(), whole.path());
   TrainHooks stop{.after_step = [](std::int64_t step) { if (step == 9) throw Stopped{}; }};
@@ -83,6 +83,16 @@ TEST(Classification, ResumesToTheSameBytesWhateverTheLoaderThreads) {
   recipe.train.loader_threads = 2;
   train_classification(recipe, small_network(), parts.path(), {.resume = true});
   EXPECT_EQ(load_checkpoint(parts.path() / "checkpoints/last.pt"), load_checkpoint(whole.path() / "checkpoints/last.pt"));
+}
+
+TEST(Classification, TrainsWithoutAValidationSet) {
+  TemporaryFolder folder;
+  Recipe recipe = glyph_recipe();
+  recipe.train.epochs = 1;
+  recipe.train.validate_every_epochs = 0;
+  const TrainResult result = train_classification(recipe, small_network(), folder.path());
+  EXPECT_TRUE(result.best.empty());
+  EXPECT_EQ(load_checkpoint(folder.path() / "checkpoints/best.pt"), load_checkpoint(folder.path() / "checkpoints/last.pt"));
 }
 
 TEST(Classification, HoldsOutAShareForValidation) {

@@ -4,18 +4,23 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "micromind/base/random.h"
 #include "micromind/networks/registry.h"
 #include "micromind/train/fused/depthwise.h"
+#include "micromind/train/fused/inverted_residual.h"
 #include "micromind/train/fused/kernels.h"
 #include "micromind/train/fused/match.h"
 #include "micromind/train/fused/norm_act.h"
 #include "micromind/train/fused/pointwise.h"
+#include "micromind/train/fused/pool.h"
 #include "micromind/train/fused/squeeze_excite.h"
 #include "micromind/train/graph_module.h"
 #include "micromind/train/loss.h"
@@ -207,6 +212,107 @@ TEST_F(Fused, SqueezeExciteIsItsChain) {
                   [&](const TensorList& t) { return fused::sigmoid_gate(t[0], t[1]); },
                   [&](const TensorList& t) { return t[0] * t[1].sigmoid(); });
   });
+}
+
+// Every tensor of a block, in the order of TensorList: x, expand, norm, depthwise, norm, excite (4), project.
+TensorList block_tensors(const Extent& e, std::int64_t mid, std::int64_t out, int kernel, bool excite, bool biases, float level) {
+  const std::int64_t r = 1 + mid / 5;
+  TensorList t = {noise({e.n, e.c, e.h, e.w}, 1, 2, level), noise({mid, e.c, 1, 1}, 2, 0.3f), noise({mid}, 3), noise({mid}, 4),
+                  noise({mid, 1, kernel, kernel}, 5, 0.3f), noise({mid}, 6), noise({mid}, 7)};
+  for (const auto& [shape, learns] : {std::pair<std::vector<std::int64_t>, bool>{{r, mid, 1, 1}, excite}, {{r}, excite && biases},
+                                      {{mid, r, 1, 1}, excite}, {{mid}, excite && biases}})
+    t.push_back(learns ? noise(shape, 8 + t.size(), 0.3f) : at::Tensor());
+  t.push_back(noise({out, mid, 1, 1}, 20));
+  return t;
+}
+
+void expect_block(const Extent& e, int stride, int kernel, Function f, bool excite, bool masked, bool training, float level = 5) {
+  SCOPED_TRACE(::testing::Message() << e.n << "×" << e.c << "×" << e.h << "×" << e.w << " stride " << stride << " kernel " << kernel << " f"
+                                    << static_cast<int>(f) << (excite ? " excite" : "") << (masked ? " masked" : "")
+                                    << (training ? " training" : " evaluation"));
+  const std::int64_t mid = 3 * e.c + 2, out = 1 + e.c / 2;
+  const auto m = static_cast<std::int32_t>(mid);
+  const Conv2d conv{.out_channels = m, .kernel = kernel, .stride = stride, .padding = Padding(kernel / 2, kernel / 2 + 1, 2, 2), .groups = m, .bias = false};
+  const BatchNorm norm{.eps = 1e-3f, .momentum = 0.3f};
+  const TensorList running = {noise({mid}, 30), noise({mid}, 31).abs() + 0.5, noise({mid}, 32), noise({mid}, 33).abs() + 0.5};
+  TensorList exact_running;
+  for (const at::Tensor& t : running) exact_running.push_back(t.to(at::kDouble));
+  const at::Tensor mask = masked ? dropout_mask({e.n, mid, 1, 1}, 0.4f, {}) : at::Tensor();
+  expect_same(
+      block_tensors(e, mid, out, kernel, excite, masked, level),
+      [&](const TensorList& t) {
+        return fused::inverted_residual(t[0], {t[1], {{}, t[2], t[3], running[0], running[1], mask}, {norm, f, training}, t[4], conv,
+                                               {{}, t[5], t[6], running[2], running[3], {}}, {norm, f, training},
+                                               {t[7], t[8], t[9], t[10]}, Function::hard_swish, t[11]});
+      },
+      [&](const TensorList& t) {
+        const auto pointwise = [&](const at::Tensor& x, const at::Tensor& w, const at::Tensor& b) {
+          return apply(Conv2d{.out_channels = static_cast<std::int32_t>(w.size(0)), .bias = b.defined()}, {x}, b.defined() ? TensorList{w, b} : TensorList{w}, {})[0];
+        };
+        const auto normed = [&](const at::Tensor& x, std::size_t i, std::size_t r) {
+          return apply(f, apply(norm, {x}, {t[i], t[i + 1], exact_running[r], exact_running[r + 1]}, {.training = training})[0]);
+        };
+        at::Tensor y = normed(pointwise(t[0], t[1], {}), 2, 0);
+        if (masked) y = y * mask.to(at::kDouble);
+        y = normed(apply(conv, {y}, {t[4]}, {})[0], 5, 2);
+        if (excite)
+          y = y * apply(Function::sigmoid, pointwise(apply(Function::hard_swish, pointwise(apply(AdaptiveAvgPool2d{}, {y}, {}, {})[0], t[7], t[8])), t[9], t[10]));
+        return pointwise(y, t[11], {});
+      },
+      e.n * e.h * e.w <= 40 ? 2e-2 : 5e-4);
+  for (std::size_t i = 0; i < running.size(); ++i) EXPECT_LT(difference(running[i], exact_running[i]), 2e-5) << "running " << i;
+}
+
+TEST_F(Fused, InvertedResidualIsItsChain) {
+  on_all([] {
+    for (const Extent& e : {Extent{3, 5, 4, 3}, {2, 16, 4, 4}, {5, 24, 7, 5}, {37, 19, 2, 3}, {70, 6, 1, 1}, {2, 8, 40, 33}})
+      for (const Function f : {Function::none, Function::relu6, Function::hard_swish})
+        for (const bool excite : {false, true})
+          for (const bool masked : {false, true})
+            for (const bool training : {true, false}) expect_block(e, masked ? 2 : 1, excite ? 5 : 3, f, excite, masked, training);
+  });
+}
+
+// Inputs far from zero, and channels that nearly repeat each other: the expanded image's variance is then a small difference.
+TEST_F(Fused, InvertedResidualSurvivesCancellation) {
+  on_all([] { expect_block({8, 12, 12, 12}, 1, 3, Function::hard_swish, true, false, true, 1000); });
+  on_all([] {
+    const at::Tensor base = noise({6, 1, 16, 16}, 1), x = (base + 1e-4 * noise({6, 8, 16, 16}, 2)).contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor expand = noise({24, 8, 1, 1}, 3);
+    expand.sub_(expand.mean(1, true));  // what the channels share falls out
+    const BatchNorm norm{.eps = 0, .momentum = 1};
+    const at::Tensor one = at::ones({24}), zero = at::zeros({24}), mean = zero.clone(), var = one.clone();
+    const Conv2d conv{.out_channels = 24, .kernel = 3, .padding = Padding(1), .groups = 24, .bias = false};
+    fused::inverted_residual(x, {expand, {{}, one, zero, mean, var, {}}, {norm, Function::relu, true}, noise({24, 1, 3, 3}, 4), conv,
+                                 {{}, one, zero, zero.clone(), one.clone(), {}}, {norm, Function::relu, true}, {}, Function::none, noise({8, 24, 1, 1}, 5)});
+    const at::Tensor y = apply(Conv2d{.out_channels = 24, .bias = false}, {x.to(at::kDouble)}, {expand.to(at::kDouble)}, {})[0];
+    EXPECT_LT(difference(var, y.transpose(0, 1).reshape({24, -1}).var(1, true), 1e-12), 1e-2);
+  });
+}
+
+TEST_F(Fused, PoolsAreThoseOfLibtorch) {
+  on_all([] {
+    for (const Extent& e : {Extent{1, 1, 2, 2}, {3, 5, 4, 8}, {2, 16, 6, 6}, {1, 24, 12, 4}, {5, 40, 2, 6}, {2, 131, 8, 8}})
+      for (const int window : {1, 2, 3, 4}) {
+        const MaxPool2d max{.kernel = window, .stride = window};
+        const AdaptiveAvgPool2d mean{.output = Size(static_cast<int>(e.h) / window, static_cast<int>(e.w) / window)};
+        if (!fused::max_pool_applies(max, e.h, e.w)) continue;
+        ASSERT_TRUE(fused::mean_pool_applies(mean, e.h, e.w));
+        at::Tensor x = noise({e.n, e.c, e.h, e.w}, 1);
+        x = x.mul(4).round();  // equal maxima
+        expect_same({x}, [&](const TensorList& t) { return fused::max_pool(t[0], window); },
+                    [&](const TensorList& t) { return apply(max, {t[0]}, {}, {})[0]; });
+        expect_same({x}, [&](const TensorList& t) { return fused::mean_pool(t[0], mean.output.h, mean.output.w); },
+                    [&](const TensorList& t) { return apply(mean, {t[0]}, {}, {})[0]; });
+      }
+    const at::Tensor x = noise({1, 3, 2, 2}, 1);
+    for (const int i : {0, 7}) x.data_ptr<float>()[i] = NAN;
+    const at::Tensor y = fused::max_pool(x, 2);
+    EXPECT_TRUE(std::isnan(y.data_ptr<float>()[0]) && std::isnan(y.data_ptr<float>()[1]) && !std::isnan(y.data_ptr<float>()[2]));
+  });
+  EXPECT_FALSE(fused::max_pool_applies({.kernel = 3, .stride = 2}, 6, 6));
+  EXPECT_FALSE(fused::max_pool_applies({.kernel = 2, .stride = 2}, 5, 6));
+  EXPECT_FALSE(fused::mean_pool_applies({.output = Size(3)}, 8, 9));
 }
 
 TEST_F(Fused, SigmoidStaysFiniteAtTheEnds) {

@@ -6,6 +6,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,6 +20,7 @@
 #include "micromind/reference/reference.h"
 #include "micromind/train/loss.h"
 #include "micromind/train/operators.h"
+#include "train/toy_graph.h"
 
 namespace micromind {
 namespace {
@@ -402,6 +404,75 @@ TEST(Loss, LabelSmoothingMixesInTheUniformDistribution) {
   EXPECT_NEAR(cross_entropy(logits, labels, smoothing).item<double>(), expected, 1e-6);
   EXPECT_THROW(cross_entropy(logits, labels, 1), Error);
   EXPECT_THROW(cross_entropy(logits, labels + 2, 0), Error);  // a label of 5 among 5 classes
+}
+
+// The path that GPUs take, on the CPU: values and gradients near float32's, but not the same.
+TEST(GraphModule, Bfloat16IsFloat32ToItsPrecision) {
+  const at::Tensor images = at::randn({16, 1, 6, 6});
+  std::map<std::string, at::Tensor> gradients[2];
+  at::Tensor logits[2];
+  for (const bool mixed : {false, true}) {
+    GraphModule module(testing::toy_graph(), {.seed = 4, .bfloat16 = mixed});
+    logits[mixed] = module.forward(images);
+    EXPECT_EQ(logits[mixed].scalar_type(), at::kFloat);
+    logits[mixed].square().mean().backward();
+    for (const auto& [name, tensor] : module.trainable()) gradients[mixed][name] = tensor.grad();
+  }
+  const auto distance = [](const at::Tensor& a, const at::Tensor& b) { return a.sub(b).norm().item<double>() / (a.norm().item<double>() + 1e-6); };
+  EXPECT_GT(distance(logits[0], logits[1]), 1e-5);
+  EXPECT_LT(distance(logits[0], logits[1]), 0.03);
+  for (const auto& [name, gradient] : gradients[0]) {
+    EXPECT_EQ(gradients[1].at(name).scalar_type(), at::kFloat) << name;
+    EXPECT_LT(distance(gradient, gradients[1].at(name)), 0.1) << name;
+  }
+}
+
+TEST(GraphModule, SwapsItsNumbersWithoutCopying) {
+  GraphModule module(every_operator(), {.seed = 1}), other(every_operator(), {.seed = 2});
+  const Weights mine = module.to_weights(), theirs = other.to_weights();
+  std::vector<at::Tensor> tensors;
+  for (const at::Tensor& t : other.tensors()) tensors.push_back(t.detach());
+  const at::Tensor held = module.trainable()[0].second;  // as an optimiser holds it
+  const void *before = held.data_ptr(), *outside = tensors[0].data_ptr();
+  module.swap(tensors);
+  EXPECT_EQ(module.to_weights(), theirs);
+  EXPECT_EQ(held.data_ptr(), outside);
+  EXPECT_EQ(tensors[0].data_ptr(), before);
+  EXPECT_TRUE(held.requires_grad());
+  module.swap(tensors);
+  EXPECT_EQ(module.to_weights(), mine);
+  EXPECT_EQ(held.data_ptr(), before);
+  tensors.pop_back();
+  EXPECT_THROW(module.swap(tensors), Error);
+  EXPECT_EQ(module.to_weights(), mine);
+}
+
+TEST(GraphModule, FrozenLayersKeepWeightsAndStatistics) {
+  Graph g("frozen");
+  int x = g.add_input("image", {3, 6, 6});
+  for (const std::string block : {"blocks.1", "blocks.10"}) {
+    x = g.add(block + ".conv", Conv2d{.out_channels = 4, .kernel = 3, .padding = 1}, {x});
+    x = g.add(block + ".norm", BatchNorm{}, {x});
+    x = g.add(block + ".act", Activation{Function::relu}, {x});
+  }
+  g.add_output("y", x);
+  for (const bool fused : {true, false}) {
+    GraphModule module(g, {.seed = 1, .fused = fused});
+    EXPECT_THAT([&] { module.freeze(std::vector<std::string>{"blocks.1", "blocks.2"}); }, ThrowsMessage<Error>(HasSubstr("blocks.1")));
+    EXPECT_THAT([&] { module.freeze(std::vector<std::string>{"blocks.10.act"}); }, ThrowsMessage<Error>(HasSubstr("with parameters")));
+    EXPECT_EQ(module.trainable().size(), 8u) << "a refused entry freezes nothing";
+    module.freeze(std::vector<std::string>{"blocks.1"});
+    ASSERT_EQ(module.trainable().size(), 4u);
+    EXPECT_EQ(module.trainable()[0].first, "blocks.10.conv.weight");
+    const Weights before = module.to_weights();
+    module.forward(noise({5, 3, 6, 6})).square().sum().backward();
+    const Weights after = module.to_weights();
+    EXPECT_EQ(after.at("blocks.1.norm.running_mean"), before.at("blocks.1.norm.running_mean"));
+    EXPECT_NE(after.at("blocks.10.norm.running_mean"), before.at("blocks.10.norm.running_mean"));
+    for (const auto& [name, tensor] : module.trainable()) EXPECT_TRUE(tensor.grad().defined()) << name;
+    for (const at::Tensor& t : module.tensors())
+      EXPECT_TRUE(t.requires_grad() || !t.grad().defined());
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "micromind/base/random.h"
+#include "micromind/metrics/classification.h"
 #include "micromind/train/graph_module.h"
 #include "micromind/train/loss.h"
 #include "micromind/train/trainer.h"
@@ -21,6 +22,8 @@ struct ToyTask : Task {
   std::int64_t nan_at_call = -1;  ///< the loss of this call (from 0) is NaN
   std::int64_t calls = 0, epoch = 0, step = 0;
   at::Tensor images, labels;
+  std::shared_ptr<ClassificationMetrics> metrics =
+      std::make_shared<ClassificationMetrics>(std::initializer_list<std::string>{"top1", "recall"}, std::vector<std::string>{"rows", "columns", "none"});
 
   void fill(std::uint64_t purpose) {
     images = at::empty({kBatch, 1, 6, 6}, at::kFloat);
@@ -45,9 +48,13 @@ struct ToyTask : Task {
     fill(1);
     ++step;
     count = kBatch;
-    const at::Tensor loss = cross_entropy(module.forward(images), labels, 0.1);
+    const at::Tensor scores = module.forward(images);
+    for (std::int64_t n = 0; n < kBatch; ++n)
+      metrics->add({scores.data_ptr<float>() + 3 * n, 3}, labels.data_ptr<std::int64_t>()[n]);
+    const at::Tensor loss = cross_entropy(scores, labels, 0.1);
     return calls++ == nan_at_call ? loss.mul(NAN) : loss;
   }
+  MetricSet* training_metrics() override { return metrics.get(); }
   Metrics validate(GraphModule& module) override {
     const std::int64_t e = epoch, s = step;
     epoch = step = 0;
@@ -60,6 +67,24 @@ struct ToyTask : Task {
   }
   std::string best_metric() const override { return "top1"; }
 };
+
+/// Everything that a checkpoint must remember, at once.
+inline void switch_everything_on(TrainSection& t) {
+  t.optimizer = "lamb";
+  t.schedule = "plateau";
+  t.plateau_patience = 0;
+  t.warmup_epochs = 0.2;
+  t.weight_decay = 0.01;
+  t.decay_norm_and_bias = false;
+  t.layer_decay = 0.9;
+  t.accumulate = 2;
+  t.clip_norm = 0.5;
+  t.ema_decay = 0.9;
+  t.validate_every_steps = 2;
+  t.keep_best = 3;
+  t.early_stop = 1000;
+  t.freeze = {"conv"};
+}
 
 inline TrainSection toy_section() {
   TrainSection t;

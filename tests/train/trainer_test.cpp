@@ -9,6 +9,7 @@
 #include "micromind/base/error.h"
 #include "micromind/base/file.h"
 #include "micromind/base/process.h"
+#include "micromind/base/random.h"
 #include "micromind/formats/checkpoint.h"
 #include "micromind/train/run_log.h"
 #include "train/toy.h"
@@ -46,6 +47,7 @@ std::vector<nlohmann::json> timeless_log(const fs::path& folder) {
   for (nlohmann::json& line : lines) {
     line.erase("images_per_second");
     line.erase("seconds");
+    line.erase("waited_seconds");
   }
   return lines;
 }
@@ -104,9 +106,10 @@ TEST(Trainer, ResumesToTheSameBytesFromEveryStep) {
   }
 }
 
-ProcessResult child(const fs::path& folder, bool resume, int every, int stop_at, const std::string& how) {
+ProcessResult child(const fs::path& folder, bool resume, int every, int stop_at, const std::string& how,
+                    const std::string& what = "plain") {
   ::setenv("MICROMIND_TEST_CHILD",
-           fmt::format("{}|{}|{}|{}|{}", folder.string(), resume ? 1 : 0, every, stop_at, how).c_str(), 1);
+           fmt::format("{}|{}|{}|{}|{}|{}", folder.string(), resume ? 1 : 0, every, stop_at, how, what).c_str(), 1);
   const ProcessResult result = run_process({fs::read_symlink("/proc/self/exe").string()});
   ::unsetenv("MICROMIND_TEST_CHILD");
   return result;
@@ -121,6 +124,27 @@ TEST(Trainer, SurvivesBeingKilled) {
     ASSERT_EQ(child(folder.path(), false, 3, stop, "kill").exit_status, 128 + SIGKILL);
     ASSERT_EQ(child(folder.path(), true, 3, 0, "none").exit_status, 0);
     EXPECT_EQ(load_checkpoint(folder.path() / "checkpoints/last.pt"), expected) << "killed at step " << stop;
+  }
+}
+
+TEST(Trainer, SurvivesBeingKilledAtRandomStepsWithEverythingOn) {
+  TemporaryFolder whole;
+  ASSERT_EQ(child(whole.path(), false, 0, 0, "none", "everything").exit_status, 0);
+  Random random(2026);
+  for (int trial = 0; trial < 3; ++trial) {
+    TemporaryFolder folder;
+    const int first = 1 + static_cast<int>(random.below(8)), second = first + static_cast<int>(random.below(9 - static_cast<std::uint32_t>(first)));
+    ASSERT_EQ(child(folder.path(), false, 0, first, "kill", "everything").exit_status, 128 + SIGKILL);
+    ASSERT_EQ(child(folder.path(), true, 0, second, "kill", "everything").exit_status, 128 + SIGKILL);
+    ASSERT_EQ(child(folder.path(), true, 0, 0, "none", "everything").exit_status, 0);
+    std::set<std::string> files;
+    for (const auto& entry : fs::directory_iterator(whole.path() / "checkpoints")) {
+      const std::string name = entry.path().filename().string();
+      files.insert(name);
+      EXPECT_TRUE(read_bytes(folder.path() / "checkpoints" / name) == read_bytes(entry.path())) << name << ", killed at steps " << first << " and " << second;
+    }
+    EXPECT_EQ(files.size(), 5u);  // last, best and three by step
+    EXPECT_EQ(timeless_log(folder.path()), timeless_log(whole.path()));
   }
 }
 
@@ -225,6 +249,9 @@ TEST(Trainer, RefusesToResumeAnotherRun) {
   other.batch_size = 16;
   EXPECT_THAT([&] { train_toy(folder.path(), other, resume); }, ::testing::ThrowsMessage<Error>(HasSubstr("batch_size = 8")));
   other = toy_section();
+  other.ema_decay = 0.9;
+  EXPECT_THAT([&] { train_toy(folder.path(), other, resume); }, ::testing::ThrowsMessage<Error>(HasSubstr("average = false")));
+  other = toy_section();
   other.optimizer = "sgd";
   EXPECT_THAT([&] { train_toy(folder.path(), other, resume); }, ::testing::ThrowsMessage<Error>(HasSubstr("optimizer")));
   fs::copy_file(folder.path() / "checkpoints/best.pt", folder.path() / "checkpoints/last.pt",
@@ -252,6 +279,15 @@ TEST(Trainer, RefusesRecipesOutOfRange) {
   refused([](TrainSection& t) { t.warmup_epochs = 4; });
   refused([](TrainSection& t) { t.threads = -1; });
   refused([](TrainSection& t) { t.checkpoint_every_steps = -1; });
+  refused([](TrainSection& t) { t.accumulate = 0; });
+  refused([](TrainSection& t) { t.ema_decay = 1; });
+  refused([](TrainSection& t) { t.keep_best = 0; });
+  refused([](TrainSection& t) { t.clip_norm = -1; });
+  refused([](TrainSection& t) { t.layer_decay = 0; });
+  refused([](TrainSection& t) { t.freeze = {"convolution"}; });
+  refused([](TrainSection& t) { t.freeze = {"conv", "norm", "depthwise", "classifier"}; });
+  refused([](TrainSection& t) { t.validate_every_epochs = 0; t.early_stop = 1; });
+  refused([](TrainSection& t) { t.validate_every_epochs = 0; t.schedule = "plateau"; });
 }
 
 }  // namespace

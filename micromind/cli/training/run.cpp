@@ -13,9 +13,12 @@ namespace micromind {
 namespace {
 
 void run_all(Console& console, const RunOptions& options) {
+  const std::unique_ptr<Ranks> ranks = meet_ranks(options);
+  if (ranks && !ranks->first()) return train_share(options, *ranks);
   StageOutput output;
-  RunFolder run = open_or_create(options, Goal::deploy, output.hooks());
-  const nlohmann::json all = run_recipe(run, options.resume, output.hooks());
+  const StageHooks hooks = output.hooks(ranks.get());
+  RunFolder run = open_or_create(options, Goal::deploy, hooks);
+  const nlohmann::json all = run_recipe(run, options.resume, hooks);
   const Deployment deployment = deployment_from_json(all.at("deploy"));
   console.print(accuracy_text(all.at("evaluate")));
   console.print(deployment_text(deployment, false));
@@ -25,12 +28,18 @@ void run_all(Console& console, const RunOptions& options) {
 }
 
 void train_only(const Console& console, const RunOptions& options) {
+  const std::unique_ptr<Ranks> ranks = meet_ranks(options);
+  if (ranks && !ranks->first()) return train_share(options, *ranks);
   StageOutput output;
-  RunFolder run = open_or_create(options, Goal::train, output.hooks());
+  const StageHooks hooks = output.hooks(ranks.get());
+  RunFolder run = open_or_create(options, Goal::train, hooks);
   std::error_code ignored;
   nlohmann::json result = options.resume && std::filesystem::exists(run.checkpoints() / "best.pt", ignored) ? run.result("train") : nlohmann::json();
-  if (result.is_null()) result = stage_train(run, options.resume, output.hooks());
-  else Console::note("train: done already");  // training nothing must not make the later stages void
+  if (result.is_null()) result = stage_train(run, options.resume, hooks);
+  else {
+    Console::note("train: done already");  // training nothing must not make the later stages void
+    tell_ranks(ranks.get(), false);
+  }
   result["folder"] = run.path().string();
   const auto top1 = result["top1"].is_number() ? fmt::format("validation top-1 {:.2f} % (epoch {})", 100 * result["top1"].get<double>(), result["best_epoch"].dump())
                                                : std::string("done");

@@ -16,7 +16,7 @@ namespace {
 
 // Adds a verb whose one argument is a run folder.
 template <class Work>
-void add_stage(CLI::App& app, Console& console, const char* name, const char* summary, const char* description,
+CLI::App* add_stage(CLI::App& app, Console& console, const char* name, const char* summary, const char* description,
                const std::vector<Example>& examples, Work work) {
   CLI::App* verb = add_verb(app, console, name, summary, description, examples);
   const auto path = std::make_shared<std::string>();
@@ -26,6 +26,7 @@ void add_stage(CLI::App& app, Console& console, const char* name, const char* su
     StageOutput output;
     work(run, output.hooks());
   });
+  return verb;
 }
 
 }  // namespace
@@ -42,18 +43,24 @@ void add_evaluate(CLI::App& app, Console& console) {
 }
 
 void add_quantize(CLI::App& app, Console& console) {
-  add_stage(app, console, "quantize", "Make a run's int8 model and evaluate it beside the float one",
-            "Calibrates on training images as the recipe's [quantize] section says and writes model.tflite (TensorFlow Lite's int8).",
-            {{"Quantise", "micromind quantize runs/demo"}, {"Then put it on a chip", "micromind deploy runs/demo --emulate"}},
-            [&console](RunFolder& run, const StageHooks& hooks) {
-              nlohmann::json result = stage_quantize(run, hooks);
+  const auto qat = std::make_shared<bool>(false);
+  CLI::App* verb = add_stage(app, console, "quantize", "Make a run's int8 model and evaluate it beside the float one",
+            "Calibrates on training images as the recipe's [quantize] section says and writes model.tflite (TensorFlow Lite's int8).\n"
+            "With --qat the network then learns on while it computes with the int8 kernels of the chip (docs/quantization.md).",
+            {{"Quantise", "micromind quantize runs/demo"},
+             {"With quantisation-aware training; the same goes on after Ctrl-C", "micromind quantize runs/demo --qat"},
+             {"Then put it on a chip", "micromind deploy runs/demo --emulate"}},
+            [&console, qat](RunFolder& run, const StageHooks& hooks) {
+              nlohmann::json result = stage_quantize(run, hooks, *qat);
               const nlohmann::json accuracy = stage_evaluate(run, hooks);
-              for (const char* key : {"top1", "int8_top1"}) result[key] = accuracy.at(key);
+              for (const char* key : {"top1", "int8_top1", "ptq_top1"})
+                if (accuracy.contains(key)) result[key] = accuracy.at(key);
               result["tflite"] = run.tflite_file().string();
               console.print(accuracy_text(accuracy));
               console.print(fmt::format("{} ({})", run.tflite_file().string(), format_bytes(result.value("bytes", std::int64_t{0}))));
               console.result(result);
             });
+  verb->add_flag("--qat", *qat, "Quantisation-aware training, as with quantize.qat = true in the recipe (qat_epochs, qat_learning_rate, qat_ranges)");
 }
 
 void quantize_run(RunFolder& run) {

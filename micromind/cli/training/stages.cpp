@@ -35,6 +35,12 @@ std::vector<std::string> all_overrides(const RunOptions& options) {
   return overrides;
 }
 
+// The recipe that these options mean, its network designed; RUN's where they name a run folder.
+Recipe recipe_of(const RunOptions& options, const StageHooks& hooks) {
+  if (RunFolder::is_run_folder(options.recipe)) return RunFolder::open(options.recipe).recipe();
+  return resolve_design(load_recipe(options.recipe, all_overrides(options)), hooks);
+}
+
 RunFolder open_for_resume(const RunOptions& options, Goal goal, const StageHooks& hooks) {
   RunFolder run = RunFolder::open(options.recipe);
   if (!run.has_result("network")) stage_network(run, prepare_network(run.recipe(), goal, hooks));
@@ -52,7 +58,7 @@ RunFolder open_or_create(const RunOptions& options, Goal goal, const StageHooks&
       fail("run", "{}: a resumed run keeps its recipe and its folder; --set, --data, --device and --output do not apply", options.recipe);
     return open_for_resume(options, goal, hooks);
   }
-  const Recipe recipe = resolve_design(load_recipe(options.recipe, overrides), hooks);
+  const Recipe recipe = recipe_of(options, hooks);
   const std::filesystem::path wanted =
       options.output.empty() ? std::filesystem::path("runs") / recipe.run.name : std::filesystem::path(options.output);
   const IfPresent if_present = options.resume            ? IfPresent::resume
@@ -72,15 +78,26 @@ RunFolder open_or_create(const RunOptions& options, Goal goal, const StageHooks&
   return run;
 }
 
-StageHooks StageOutput::hooks() {
-  return {.note = [](const std::string& line) { Console::note(line); }, .train = [this](const TrainProgress& p) { progress_(p); }};
+std::unique_ptr<Ranks> meet_ranks(const RunOptions& options) {
+  const Launch launch = launch_from_environment();
+  if (launch.alone()) return nullptr;
+  const Recipe recipe = RunFolder::is_run_folder(options.recipe) ? RunFolder::open(options.recipe).recipe() : load_recipe(options.recipe, all_overrides(options));
+  if (launch.rank == 0) Console::note(fmt::format("rank 0 of {} ({}) waits for the others at {}:{}", launch.world_size, launch.launcher, launch.address, launch.port));
+  return join_ranks(launch, recipe.train.device, recipe.train.rank_timeout);
+}
+
+void train_share(const RunOptions& options, Ranks& ranks) { train_share(recipe_of(options, {}), ranks); }
+
+StageHooks StageOutput::hooks(Ranks* ranks) {
+  return {.note = [](const std::string& line) { Console::note(line); }, .train = [this](const TrainProgress& p) { progress_(p); }, .ranks = ranks};
 }
 
 std::string accuracy_text(const nlohmann::json& e) {
   std::string text = fmt::format("float {:.2f} %", 100 * e.value("top1", 0.0));
   if (e.contains("int8_top1"))
     text += fmt::format("   int8 {:.2f} % ({:+.2f} points)", 100 * e.value("int8_top1", 0.0), 100 * (e.value("int8_top1", 0.0) - e.value("top1", 0.0)));
-  else text += "   int8: not quantised yet";
+  if (e.contains("ptq_top1")) text += fmt::format("   int8 before QAT {:.2f} %", 100 * e.value("ptq_top1", 0.0));
+  if (!e.contains("int8_top1")) text += "   int8: not quantised yet";
   return text + fmt::format("   top-1 on {} test images", format_count(e.value("samples", std::int64_t{0})));
 }
 

@@ -5,6 +5,7 @@
 #include "micromind/cli/progress.h"
 #include "micromind/run/run_folder.h"
 #include "micromind/tasks/pipeline.h"
+#include "micromind/train/distributed/ranks.h"
 
 namespace micromind {
 
@@ -23,10 +24,16 @@ void add_run_options(CLI::App& verb, RunOptions& options);
 /// is found before a folder is made or an earlier run replaced.
 RunFolder open_or_create(const RunOptions& options, Goal goal, const StageHooks& hooks);
 
+/// The processes that a launcher started this one among, met; nothing where it is alone.
+std::unique_ptr<Ranks> meet_ranks(const RunOptions& options);
+
+/// What `run` and `train` do on every rank but the first.
+void train_share(const RunOptions& options, Ranks& ranks);
+
 /// Notes and training progress on standard error.
 class StageOutput {
  public:
-  StageHooks hooks();
+  StageHooks hooks(Ranks* ranks = nullptr);
 
  private:
   ProgressPrinter progress_;

@@ -7,6 +7,7 @@
 #include "micromind/train/fused/images.h"
 #include "micromind/train/fused/norm_lines.h"
 #include "micromind/train/fused/parts.h"
+#include "micromind/train/fused/weights.h"
 
 namespace micromind::fused {
 namespace {
@@ -21,9 +22,6 @@ DepthwiseShape shape_of(const at::Tensor& x, const Conv2d& conv) {
           .out_width = (w + p.left + p.right - k) / s + 1, .kernel = k, .stride = s, .top = p.top, .left = p.left};
 }
 
-// [C, 1, K, K] → [K², C].
-at::Tensor by_tap(const at::Tensor& weight) { return weight.reshape({weight.size(0), -1}).t().contiguous(); }
-
 // Calls f(image, scratch, part) for every image.
 template <class F>
 void for_images(const at::Tensor& x, const DepthwiseShape& s, F&& f) {
@@ -37,7 +35,7 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const at::Tensor& weight, const Maybe& channel_bias,
                             const Conv2d& conv) {
     const at::Tensor bias = value_or_none(channel_bias);
-    const at::Tensor x = as_rows(input), taps = by_tap(weight);
+    const at::Tensor x = as_rows(input), taps = turned(weight);
     const DepthwiseShape s = shape_of(x, conv);
     at::Tensor y = new_image(x.size(0), s.channels, s.out_height, s.out_width);
     const Int in_size = s.channels * s.height * s.width, out_size = s.channels * s.out_height * s.out_width;
@@ -53,22 +51,20 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], dy = as_rows(gradients[0]), taps = by_tap(weight);
+    const at::Tensor &x = saved[0], &weight = saved[1], dy = as_rows(gradients[0]), taps = turned(weight);
     const std::vector<Int> v = ctx->saved_data["shape"].toIntVector();
     const DepthwiseShape s = {x.size(1), x.size(2), x.size(3), v[0], v[1], v[2], v[3], v[4], v[5]};
     const bool wants_input = ctx->saved_data["input"].toBool();
     const Int in_size = s.channels * s.height * s.width, out_size = s.channels * s.out_height * s.out_width;
     at::Tensor dx = wants_input ? new_image_like(x) : at::Tensor();
-    at::Tensor dw = at::zeros({kMostParts, s.kernel * s.kernel, s.channels}, at::kFloat);
+    at::Tensor dw = at::zeros({part_count(x.size(0)), s.kernel * s.kernel, s.channels}, at::kFloat);
     for_images(x, s, [&](Int n, float* scratch, Int part) {
       kernels().depthwise_backward_weight(s, micromind::Function::none, nullptr, data(x) + n * in_size, data(dy) + n * out_size,
                                           dw.data_ptr<float>() + part * s.kernel * s.kernel * s.channels, scratch);
       if (wants_input)
         kernels().depthwise_backward_input(s, nullptr, data(dy) + n * out_size, data(taps), dx.data_ptr<float>() + n * in_size, scratch);
     });
-    at::Tensor of_weight = at::empty_like(weight);
-    of_weight.copy_(dw.sum(0).t().reshape(weight.sizes()));
-    return {dx, of_weight, ctx->saved_data["bias"].toBool() ? dy.sum({0, 2, 3}) : at::Tensor(), {}};
+    return {dx, add_up_turned(dw, weight), ctx->saved_data["bias"].toBool() ? dy.sum({0, 2, 3}) : at::Tensor(), {}};
   }
 };
 
@@ -77,7 +73,7 @@ struct NormDepthwise : torch::autograd::Function<NormDepthwise> {
                             const at::Tensor& running_mean, const at::Tensor& running_var, const Maybe& channel_mask,
                             const NormActOptions& options, const at::Tensor& weight, const Maybe& channel_bias, const Conv2d& conv) {
     const at::Tensor mask = value_or_none(channel_mask), bias = value_or_none(channel_bias);
-    const at::Tensor x = as_rows(input), taps = by_tap(weight);
+    const at::Tensor x = as_rows(input), taps = turned(weight);
     const Lines lines = lines_of(x, norm_weight, norm_bias, running_mean, running_var, options);
     const DepthwiseShape s = shape_of(x, conv);
     at::Tensor y = new_image(x.size(0), s.channels, s.out_height, s.out_width);
@@ -97,15 +93,15 @@ struct NormDepthwise : torch::autograd::Function<NormDepthwise> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &mask = saved[3], dy = as_rows(gradients[0]), taps = by_tap(weight);
+    const at::Tensor &x = saved[0], &weight = saved[1], &mask = saved[3], dy = as_rows(gradients[0]), taps = turned(weight);
     const Lines lines(saved[2]);
     const auto function = static_cast<micromind::Function>(ctx->saved_data["function"].toInt());
     const std::vector<Int> v = ctx->saved_data["shape"].toIntVector();
     const DepthwiseShape s = {x.size(1), x.size(2), x.size(3), v[0], v[1], v[2], v[3], v[4], v[5]};
     const Int in_size = s.channels * s.height * s.width, out_size = s.channels * s.out_height * s.out_width, rows = x.numel() / s.channels;
     at::Tensor dx = new_image_like(x);  // first dz
-    at::Tensor dw = at::zeros({kMostParts, s.kernel * s.kernel, s.channels}, at::kFloat);
-    std::vector<double> sums(static_cast<std::size_t>(2 * s.channels * kMostParts), 0.0);
+    at::Tensor dw = at::zeros({part_count(x.size(0)), s.kernel * s.kernel, s.channels}, at::kFloat);
+    std::vector<double> sums(static_cast<std::size_t>(2 * s.channels * part_count(x.size(0))), 0.0);
     for_images(x, s, [&](Int n, float* scratch, Int part) {
       const NormLine line = {lines.scale(), lines.offset(), mask.defined() ? data(mask) + n * s.channels : nullptr};
       double* const sum = sums.data() + 2 * s.channels * part;
@@ -120,9 +116,7 @@ struct NormDepthwise : torch::autograd::Function<NormDepthwise> {
       kernels().norm_backward(micromind::Function::none, data(x) + first * s.channels, part, part, last - first, s.channels,
                               {lines.scale(), lines.offset(), nullptr}, g.slope(), g.level());
     });
-    at::Tensor of_weight = at::empty_like(weight);
-    of_weight.copy_(dw.sum(0).t().reshape(weight.sizes()));
-    return {dx, g.weight, g.bias, {}, {}, {}, {}, of_weight, ctx->saved_data["bias"].toBool() ? dy.sum({0, 2, 3}) : at::Tensor(), {}};
+    return {dx, g.weight, g.bias, {}, {}, {}, {}, add_up_turned(dw, weight), ctx->saved_data["bias"].toBool() ? dy.sum({0, 2, 3}) : at::Tensor(), {}};
   }
 };
 

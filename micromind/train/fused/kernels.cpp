@@ -19,9 +19,9 @@ Int depthwise_scratch(const DepthwiseShape& s) {
 }
 
 #define MICROMIND_KERNEL_TABLE(text)                                                                                               \
-  const Kernels kTable = {text, norm_statistics, norm_forward, norm_backward_sums, norm_backward, depthwise_forward,               \
-                          depthwise_backward_input, depthwise_backward_weight, channel_sums, channel_products, channel_scale,      \
-                          gate_forward, gate_backward, multiply, adam};
+  const Kernels kTable = {text, norm_statistics, norm_forward, norm_backward_sums, norm_backward, norm_backward_through,           \
+                          depthwise_forward, depthwise_backward_input, depthwise_backward_weight, channel_sums, channel_products, channel_scale,      \
+                          gate_forward, gate_backward, max_pool, max_pool_backward, mean_pool, mean_pool_backward, multiply, adam};
 
 namespace plain {
 namespace {
@@ -30,6 +30,7 @@ namespace {
 #include "micromind/train/fused/norm_act.inl"
 #include "micromind/train/fused/depthwise.inl"
 #include "micromind/train/fused/channels.inl"
+#include "micromind/train/fused/pool.inl"
 #include "micromind/train/fused/multiply.inl"
 #include "micromind/train/fused/adam.inl"
 MICROMIND_KERNEL_TABLE("vectors of 4")
@@ -48,6 +49,7 @@ namespace {
 #include "micromind/train/fused/norm_act.inl"
 #include "micromind/train/fused/depthwise.inl"
 #include "micromind/train/fused/channels.inl"
+#include "micromind/train/fused/pool.inl"
 #include "micromind/train/fused/multiply.inl"
 #include "micromind/train/fused/adam.inl"
 MICROMIND_KERNEL_TABLE("AVX2")
@@ -66,6 +68,7 @@ namespace {
 #include "micromind/train/fused/norm_act.inl"
 #include "micromind/train/fused/depthwise.inl"
 #include "micromind/train/fused/channels.inl"
+#include "micromind/train/fused/pool.inl"
 #include "micromind/train/fused/multiply.inl"
 #include "micromind/train/fused/adam.inl"
 MICROMIND_KERNEL_TABLE("AVX-512")

@@ -47,6 +47,11 @@ struct DepthwiseShape {
   Int kernel, stride, top, left;
 };
 
+/// A row of `count` windows, side by side.
+struct PoolWindow {
+  Int height, width, count;
+};
+
 struct Kernels {
   const char* name;
 
@@ -60,6 +65,10 @@ struct Kernels {
   /// dx = scale·dz + slope[c]·x + level[c], with dz as above.
   void (*norm_backward)(Function f, const float* x, const float* dy, float* dx, Int rows, Int channels, const NormLine& line,
                         const float* slope, const float* level);
+
+  /// dy becomes dz = (mask·dy + level)·f'(scale·x + offset), which is summed as in norm_backward_sums; level may be nullptr.
+  void (*norm_backward_through)(Function f, const float* x, float* dy, Int rows, Int channels, const NormLine& line, const float* level,
+                                const float* mean, double* sum, double* product);
 
   /// One image; weight [kernel², C], bias [C] or nullptr. scratch: depthwise_scratch() floats. With a line the
   /// convolution reads mask·f(scale·x + offset), which is never written down; nullptr: x.
@@ -83,6 +92,12 @@ struct Kernels {
   void (*gate_forward)(const float* x, const float* g, Int n, float* y);
   /// dx = dy·σ(g), dg = dy·x·σ(g)·(1 − σ(g)).
   void (*gate_backward)(const float* x, const float* g, const float* dy, Int n, float* dx, float* dg);
+
+  /// One row of windows: their maxima, and means; the gradient of the first maximum.
+  void (*max_pool)(const float* x, const PoolWindow& w, Int channels, float* y);
+  void (*max_pool_backward)(const float* x, const float* y, const float* dy, const PoolWindow& w, Int channels, float* dx);
+  void (*mean_pool)(const float* x, const PoolWindow& w, Int channels, float* y);
+  void (*mean_pool_backward)(const float* dy, const PoolWindow& w, Int channels, float* dx);
 
   /// C[m, n] (+)= Σ_k A[m·a_row + k·a_step]·B[k·ldb + n]; C has rows of ldc.
   void (*multiply)(Int rows, Int columns, Int depth, const float* a, Int a_row, Int a_step, const float* b, Int ldb, float* c, Int ldc,

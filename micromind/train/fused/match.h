@@ -11,7 +11,7 @@
 namespace micromind::fused {
 
 /// norm_act: with the depthwise convolution behind it, where there is one.
-enum class Kind { none, norm_act, depthwise, pointwise, squeeze_excite, sigmoid_gate };
+enum class Kind { none, norm_act, depthwise, pointwise, inverted_residual, squeeze_excite, sigmoid_gate, pool };
 
 /// Of the node at which the stretch starts to run.
 struct Match {
@@ -20,8 +20,9 @@ struct Match {
 };
 
 /// A match for each node that starts one. `readers[value]`: how many needed nodes and wanted outputs read it. With `whole`
-/// false every node stays on its own, so that all values can be observed.
-std::vector<Match> find_matches(const Graph& graph, std::span<const char> needed, std::span<const int> readers, bool training, bool whole);
+/// false every node stays on its own, so that all values can be observed; with `norms` false batch norms do (and go through libtorch).
+std::vector<Match> find_matches(const Graph& graph, std::span<const char> needed, std::span<const int> readers, bool training, bool whole,
+                                bool norms);
 
 /// Runs a stretch. `input`: of its first node (of the gate: x and g); `parameters`: those of each node of the graph.
 at::Tensor run(const Graph& graph, const Match& match, const TensorList& inputs, const std::vector<TensorList>& parameters,

@@ -51,7 +51,7 @@ struct NormAct : torch::autograd::Function<NormAct> {
     const auto function = static_cast<micromind::Function>(ctx->saved_data["function"].toInt());
     const bool training = ctx->saved_data["training"].toBool();
     const Int channels = x.size(1), rows = x.numel() / channels;
-    std::vector<double> sums(static_cast<std::size_t>(2 * channels * kMostParts), 0.0);
+    std::vector<double> sums(static_cast<std::size_t>(2 * channels * part_count(mask.defined() ? x.size(0) : rows)), 0.0);
     for_rows(x, mask, [&](Int part, Int row, Int count, const float* m) {
       double* const sum = sums.data() + 2 * channels * part;
       kernels().norm_backward_sums(function, data(x) + row * channels, data(dy) + row * channels, count, channels,

@@ -116,6 +116,43 @@ static void norm_backward_as(const float* x, const float* dy, float* dx, Int row
   }
 }
 
+template <Function kF, bool kFull>
+MM_INLINE void backward_through_of(const float* x, float* dy, Int rows, Int channels, Int n, const NormLine& line, Int c, const float* level,
+                                   const float* mean, double* sum, double* product) {
+  const V scale = take<kFull>(line.scale + c, n), offset = take<kFull>(line.offset + c, n), middle = take<kFull>(mean + c, n);
+  const V mask = line.mask ? take<kFull>(line.mask + c, n) : splat(1), more = level ? take<kFull>(level + c, n) : splat(0);
+  V s0 = splat(0), s1 = s0, p0 = s0, p1 = s0;
+  const auto add = [&](Int i, V& s, V& p) __attribute__((always_inline)) {
+    const V in = take<kFull>(x + i, n);
+    const V dz = slope_times<kF>(take<kFull>(dy + i, n) * mask + more, in * scale + offset);
+    put<kFull>(dy + i, dz, n);
+    s += dz, p += dz * (in - middle);
+  };
+  Int r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    add(r * channels + c, s0, p0);
+    add((r + 1) * channels + c, s1, p1);
+  }
+  if (r < rows) add(r * channels + c, s0, p0);
+  add_to(sum + c, s0 + s1, n);
+  add_to(product + c, p0 + p1, n);
+}
+
+template <Function kF>
+static void norm_backward_through_as(const float* x, float* dy, Int rows, Int channels, const NormLine& line, const float* level,
+                                     const float* mean, double* sum, double* product) {
+  const Int tile = tile_rows(channels);
+  for (Int r = 0; r < rows; r += tile) {
+    const Int count = std::min(tile, rows - r), i = r * channels;
+    fetch(x, i + tile * channels, i + 2 * tile * channels);
+    fetch(dy, i + tile * channels, i + 2 * tile * channels);
+    Int c = 0;
+    for (; c + kLanes <= channels; c += kLanes)
+      backward_through_of<kF, true>(x + i, dy + i, count, channels, kLanes, line, c, level, mean, sum, product);
+    if (c < channels) backward_through_of<kF, false>(x + i, dy + i, count, channels, channels - c, line, c, level, mean, sum, product);
+  }
+}
+
 // Calls action with the function as a template argument.
 #define MM_BY_FUNCTION(f, name, ...)                                                       \
   switch (f) {                                                                             \
@@ -138,5 +175,9 @@ static void norm_backward_sums(Function f, const float* x, const float* dy, Int 
 static void norm_backward(Function f, const float* x, const float* dy, float* dx, Int rows, Int channels, const NormLine& line,
                           const float* slope, const float* level) {
   MM_BY_FUNCTION(f, norm_backward_as, x, dy, dx, rows, channels, line, slope, level)
+}
+static void norm_backward_through(Function f, const float* x, float* dy, Int rows, Int channels, const NormLine& line, const float* level,
+                                  const float* mean, double* sum, double* product) {
+  MM_BY_FUNCTION(f, norm_backward_through_as, x, dy, rows, channels, line, level, mean, sum, product)
 }
 #undef MM_BY_FUNCTION

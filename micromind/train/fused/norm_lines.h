@@ -23,6 +23,24 @@ struct Lines {
   float* deviation() const { return line(3); }  ///< 1/√(var + eps)
 };
 
+inline void move_running(const BatchNorm& norm, double count, double mean, double variance, float& running_mean, float& running_var) {
+  const double share = norm.momentum, unbiased = variance * count / (count - 1);
+  running_mean = static_cast<float>((1 - share) * running_mean + share * mean);
+  running_var = static_cast<float>((1 - share) * running_var + share * unbiased);
+}
+
+// Scale and offset from the mean, which the lines hold already, and the variance.
+inline void set_scale(Lines& lines, const std::vector<double>& variance, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  const float *const w = data(weight), *const b = data(bias), *const mean = lines.mean();
+  float *const scales = lines.scale(), *const offsets = lines.offset(), *const deviations = lines.deviation();
+  for (Int c = 0; c < lines.channels; ++c) {
+    const double deviation = 1 / std::sqrt(variance[static_cast<std::size_t>(c)] + eps), scale = w[c] * deviation;
+    deviations[c] = static_cast<float>(deviation);
+    scales[c] = static_cast<float>(scale);
+    offsets[c] = static_cast<float>(b[c] - scale * mean[c]);
+  }
+}
+
 // Mean and variance of each channel, and the running statistics moved towards them.
 inline void batch_statistics(const at::Tensor& x, const BatchNorm& norm, Lines& lines, std::vector<double>& variance, float* running_mean,
                       float* running_var) {
@@ -43,9 +61,7 @@ inline void batch_statistics(const at::Tensor& x, const BatchNorm& norm, Lines& 
     const double shifted = sum / count, var = std::max(0.0, square / count - shifted * shifted);
     lines.mean()[c] = static_cast<float>(in[c] + shifted);
     variance[static_cast<std::size_t>(c)] = var;
-    const double share = norm.momentum, unbiased = var * count / (count - 1);
-    running_mean[c] = static_cast<float>((1 - share) * running_mean[c] + share * (in[c] + shifted));
-    running_var[c] = static_cast<float>((1 - share) * running_var[c] + share * unbiased);
+    move_running(norm, count, in[c] + shifted, var, running_mean[c], running_var[c]);
   }
 }
 
@@ -62,13 +78,7 @@ inline Lines lines_of(const at::Tensor& x, const at::Tensor& weight, const at::T
       variance[static_cast<std::size_t>(c)] = data(running_var)[c];
     }
   }
-  for (Int c = 0; c < channels; ++c) {
-    const double deviation = 1 / std::sqrt(variance[static_cast<std::size_t>(c)] + options.norm.eps);
-    const double scale = data(weight)[c] * deviation;
-    lines.deviation()[c] = static_cast<float>(deviation);
-    lines.scale()[c] = static_cast<float>(scale);
-    lines.offset()[c] = static_cast<float>(data(bias)[c] - scale * lines.mean()[c]);
-  }
+  set_scale(lines, variance, weight, bias, options.norm.eps);
   return lines;
 }
 
@@ -79,24 +89,24 @@ struct NormGradients {
   const float* level() const { return data(of_x) + of_x.size(1); }
 };
 
-/// sums: kMostParts times Σdz [C] and Σdz·(x − mean) [C].
-inline NormGradients finish(const std::vector<double>& sums, const Lines& lines, Int rows, bool training) {
-  const Int channels = lines.channels;
+/// sums: some times Σdz [C] and Σdz·(x − mean) [C], one pair for each part; added up in place.
+inline NormGradients finish(std::vector<double>& sums, const Lines& lines, Int rows, bool training) {
+  const Int channels = lines.channels, size = 2 * channels;
+  for (Int i = size; i < static_cast<Int>(sums.size()); i += size)
+    for (Int c = 0; c < size; ++c) sums[static_cast<std::size_t>(c)] += sums[static_cast<std::size_t>(i + c)];
   NormGradients g{at::empty({channels}, at::kFloat), at::empty({channels}, at::kFloat), at::zeros({2, channels}, at::kFloat)};
   float *const slope = g.of_x.data_ptr<float>(), *const level = slope + channels;
+  float *const weight = g.weight.data_ptr<float>(), *const bias = g.bias.data_ptr<float>();
+  const float *const deviations = lines.deviation(), *const scales = lines.scale(), *const means = lines.mean();
   for (Int c = 0; c < channels; ++c) {
-    double sum = 0, product = 0;
-    for (Int part = 0; part < kMostParts; ++part) {
-      sum += sums[static_cast<std::size_t>(2 * channels * part + c)];
-      product += sums[static_cast<std::size_t>(2 * channels * part + channels + c)];
-    }
-    const double deviation = lines.deviation()[c], scale = lines.scale()[c];
-    g.bias.data_ptr<float>()[c] = static_cast<float>(sum);
-    g.weight.data_ptr<float>()[c] = static_cast<float>(product * deviation);
+    const double sum = sums[static_cast<std::size_t>(c)], product = sums[static_cast<std::size_t>(channels + c)];
+    const double deviation = deviations[c], scale = scales[c];
+    bias[c] = static_cast<float>(sum);
+    weight[c] = static_cast<float>(product * deviation);
     if (!training) continue;  // the statistics are constants
     const double s = -scale * deviation * deviation * product / static_cast<double>(rows);
     slope[c] = static_cast<float>(s);
-    level[c] = static_cast<float>(-scale * sum / static_cast<double>(rows) - s * lines.mean()[c]);
+    level[c] = static_cast<float>(-scale * sum / static_cast<double>(rows) - s * means[c]);
   }
   return g;
 }

@@ -4,6 +4,7 @@
 
 #include "micromind/train/fused/images.h"
 #include "micromind/train/fused/parts.h"
+#include "micromind/train/fused/weights.h"
 
 namespace micromind::fused {
 namespace {
@@ -19,10 +20,10 @@ struct Pointwise : torch::autograd::Function<Pointwise> {
     const at::Tensor bias = value_or_none(channel_bias);
     const at::Tensor x = as_rows(input);
     const Int out = weight.size(0), in = weight.size(1);
-    const at::Tensor turned = weight.reshape({out, in}).t().contiguous();
+    const at::Tensor columns = turned(weight);
     at::Tensor y = new_image(x.size(0), out, x.size(2), x.size(3));
     for_parts(x.numel() / in, in * out / 4, [&](Int, Int first, Int last) {
-      kernels().multiply(last - first, out, in, data(x) + first * in, in, 1, data(turned), out, y.data_ptr<float>() + first * out, out, false);
+      kernels().multiply(last - first, out, in, data(x) + first * in, in, 1, data(columns), out, y.data_ptr<float>() + first * out, out, false);
     });
     if (bias.defined()) y.add_(bias.view({1, out, 1, 1}));
     ctx->save_for_backward({x, weight});
@@ -36,26 +37,23 @@ struct Pointwise : torch::autograd::Function<Pointwise> {
     const at::Tensor &x = saved[0], &weight = saved[1], dy = as_rows(gradients[0]);
     const Int out = weight.size(0), in = weight.size(1);
     const bool wants_input = ctx->saved_data["input"].toBool();
-    const at::Tensor rows = weight.reshape({out, in}).contiguous();
+    const at::Tensor rows = weight.contiguous();
     at::Tensor dx = wants_input ? new_image_like(x) : at::Tensor();
     // dw[o, i] = Σ dy[p, o]·x[p, i] over pixels p; its columns are the channels that fill whole vectors better.
     const auto idle = [](Int n) { return static_cast<double>((n + 15) / 16 * 16) / static_cast<double>(n); };
-    const bool turned = idle(out) < idle(in);
-    const Int a = turned ? in : out, b = turned ? out : in, pixels = x.numel() / in;
-    const float *const left = data(turned ? x : dy), *const right = data(turned ? dy : x);
-    at::Tensor sums = at::zeros({part_count(pixels, kLeast), a, b}, at::kFloat);
+    const bool turn = idle(out) < idle(in);
+    const Int a = turn ? in : out, b = turn ? out : in, pixels = x.numel() / in;
+    const float *const left = data(turn ? x : dy), *const right = data(turn ? dy : x);
+    at::Tensor sums = at::empty({part_count(pixels, kLeast), a, b}, at::kFloat);
     for_parts(pixels, in * out / 4, [&](Int part, Int first, Int last) {
       for (Int p = first; p < last; p += kTile) {
         const Int count = std::min(kTile, last - p);
-        kernels().multiply(a, b, count, left + p * a, 1, a, right + p * b, b, sums.data_ptr<float>() + part * a * b, b, true);
+        kernels().multiply(a, b, count, left + p * a, 1, a, right + p * b, b, sums.data_ptr<float>() + part * a * b, b, p > first);
         if (wants_input)
           kernels().multiply(count, in, out, data(dy) + p * out, out, 1, data(rows), in, dx.data_ptr<float>() + p * in, in, false);
       }
     }, kLeast);
-    const at::Tensor sum = sums.size(0) == 1 ? sums[0] : sums.sum(0), dw = turned ? sum.t() : sum;
-    at::Tensor of_weight = at::empty_like(weight);
-    of_weight.copy_(dw.reshape(weight.sizes()));
-    return {dx, of_weight, ctx->saved_data["bias"].toBool() ? dy.sum({0, 2, 3}) : at::Tensor()};
+    return {dx, turn ? add_up_turned(sums, weight) : add_up(sums, weight), ctx->saved_data["bias"].toBool() ? dy.sum({0, 2, 3}) : at::Tensor()};
   }
 };
 

@@ -1,0 +1,21 @@
+// Weights [R, …] as matrices with R rows, and their gradients added up from parts: a few loops, since many small operators of
+// libtorch take longer than what they compute.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "micromind/train/fused/kernels.h"
+
+namespace micromind::fused {
+
+/// [R, …] → [C, R].
+at::Tensor turned(const at::Tensor& weight);
+
+/// The gradient of `weight` [R, …] from sums [P, C, R] over parts, added up in place: scale[r]·sum + more[r]·spread[r, c], as
+/// far as these are given.
+at::Tensor add_up_turned(at::Tensor& sums, const at::Tensor& weight, const float* scale = nullptr, const float* more = nullptr,
+                         const float* spread = nullptr);
+/// The same from sums [P, R, C].
+at::Tensor add_up(at::Tensor& sums, const at::Tensor& weight);
+
+}  // namespace micromind::fused
