@@ -161,14 +161,16 @@ json stage_evaluate(RunFolder& run, const StageHooks& hooks) {
   std::error_code ignored;
   if (std::filesystem::exists(run.tflite_file(), ignored)) {
     note(hooks, "evaluating the int8 model on this computer");
-    const ClassificationResult int8 = evaluate_int8(read_int8(run), *test, input_normalization(recipe, graph), recipe.train.threads,
-                                                    recipe.data.damaged_share);
+    const auto evaluated = [&](const Model& model) {
+      return evaluate_int8(model, *test, input_normalization(recipe, graph), recipe.train.threads, recipe.data.damaged_share);
+    };
+    const ClassificationResult int8 = evaluated(read_int8(run));
     result["int8_top1"] = int8.top1;
     result["int8_top5"] = int8.top5;
     result["int8_confusion"] = int8.confusion;
     if (run.result("quantize").contains("qat") && std::filesystem::exists(ptq_file(run), ignored)) {
       note(hooks, "evaluating the int8 model without quantisation-aware training");
-      result["ptq_top1"] = evaluate_int8(read_tflite(ptq_file(run)), *test, input_normalization(recipe, graph), recipe.train.threads).top1;
+      result["ptq_top1"] = evaluated(read_tflite(ptq_file(run))).top1;
     }
   }
   result["seconds"] = watch.seconds();

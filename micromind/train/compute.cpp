@@ -28,8 +28,10 @@ void keep_freed_memory() {
 }  // namespace
 
 int set_compute_threads(int threads) {
-  if (threads < 0 || threads > 4096) fail("recipe", "train.threads = {}: expected 0 (one a core) to 4096", threads);
-  if (threads == 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int most = 8 * cores;  // beyond, threads wait for each other longer than they work
+  if (threads < 0 || threads > most) fail("recipe", "train.threads = {}: expected 0 (one a core) to {} on this machine of {} cores", threads, most, cores);
+  if (threads == 0) threads = cores;
   keep_freed_memory();
   at::set_num_threads(threads);
   // OpenBLAS with its own pool of threads does not hear of OpenMP's number.

@@ -265,10 +265,26 @@ struct Trainer::Impl {
     return {factor, mean.value(), static_cast<std::int64_t>(mean.weight)};
   }
 
+  /// backward(); when it loses a rank, statistics and metrics are as before it, so that what is saved then resumes exactly.
+  Gradients backward_or_undo() {
+    std::vector<std::pair<at::Tensor, at::Tensor>> statistics;
+    for (const at::Tensor& tensor : module.tensors())
+      if (!tensor.requires_grad()) statistics.emplace_back(tensor, tensor.clone());
+    MetricSet* const metrics = task.training_metrics();
+    const auto counts = metrics != nullptr ? metrics->state() : decltype(metrics->state()){};
+    try {
+      return backward();
+    } catch (const RankLost&) {
+      for (const auto& [tensor, before] : statistics) tensor.copy_(before);
+      if (metrics != nullptr) metrics->load(counts);
+      throw;
+    }
+  }
+
   void step() {
     const Clock::time_point began = Clock::now();
     learning_rate = schedule.at(position.step);
-    const Gradients gradients = backward();
+    const Gradients gradients = ranks == nullptr ? backward() : backward_or_undo();
     const double norm = gradients.factor * optimizer.gradient_norm();
     if (!std::isfinite(norm)) diverged(fmt::format("the gradient's norm is {}", norm));
     optimizer.step(learning_rate, gradients.factor * optimizer.clip_factor(norm));

@@ -10,6 +10,7 @@
 #include "micromind/base/file.h"
 #include "micromind/formats/checkpoint.h"
 #include "micromind/train/graph_module.h"
+#include "tasks/small_network.h"
 
 namespace micromind {
 namespace {
@@ -17,33 +18,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-// Needs no file: the glyphs are drawn by the program.
-Recipe glyph_recipe() {
-  Recipe r;
-  r.run.seed = 5;
-  r.data.name = "glyphs";
-  r.data.train_limit = 40;
-  r.data.test_limit = 30;
-  r.train.epochs = 40;
-  r.train.batch_size = 20;
-  r.train.learning_rate = 0.01;
-  r.train.threads = 2;
-  return r;
-}
+using testing::small_network;
 
-Graph small_network(int classes = 10, Shape input = {3, 32, 32}) {
-  Graph g("small");
-  int x = g.add_input("image", input);
-  for (int i = 0; i < 3; ++i) {
-    const std::string name = fmt::format("blocks.{}.", i);
-    x = g.add(name + "conv", Conv2d{.out_channels = 16 << i, .kernel = 3, .stride = 2, .padding = 1, .bias = false}, {x});
-    x = g.add(name + "norm", BatchNorm{}, {x});
-    x = g.add(name + "act", Activation{Function::relu6}, {x});
-  }
-  x = g.add("flatten", Flatten{}, {x});
-  g.add_output("scores", g.add("classifier", Linear{.out_features = classes}, {x}));
-  return g;
-}
+Recipe glyph_recipe() { return testing::glyph_recipe(40, 20); }
 
 TEST(Classification, LearnsATinySetByHeart) {
   TemporaryFolder folder;

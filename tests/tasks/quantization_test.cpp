@@ -13,6 +13,7 @@
 #include "micromind/tasks/classification.h"
 #include "micromind/tasks/int8_evaluation.h"
 #include "micromind/train/qat.h"
+#include "tasks/small_network.h"
 
 namespace micromind {
 namespace {
@@ -22,16 +23,11 @@ using ::testing::ThrowsMessage;
 
 // Calibration that cuts off much of what the network computes: PTQ loses.
 Recipe narrow_recipe() {
-  Recipe r;
+  Recipe r = testing::glyph_recipe(9, 40);
   r.run.name = "narrow";
-  r.run.seed = 5;
-  r.data.name = "glyphs";
   r.data.train_limit = 1600;
   r.data.test_limit = 200;
-  r.train.epochs = 9;
-  r.train.batch_size = 40;
   r.train.learning_rate = 0.008;
-  r.train.threads = 2;
   r.quantize.percentile = 80;
   r.quantize.samples = 100;
   r.quantize.qat = true;

@@ -22,6 +22,7 @@
 #include "micromind/train/fused/pointwise.h"
 #include "micromind/train/fused/pool.h"
 #include "micromind/train/fused/squeeze_excite.h"
+#include "micromind/train/fused/winograd.h"
 #include "micromind/train/graph_module.h"
 #include "micromind/train/loss.h"
 #include "micromind/train/operators.h"
@@ -187,6 +188,45 @@ TEST_F(Fused, PointwiseIsTheConvolution) {
                       [&](const TensorList& t) { return apply(conv, {t[0]}, bias ? TensorList{t[1], t[2]} : TensorList{t[1]}, {})[0]; });
         }
   });
+}
+
+TEST_F(Fused, WinogradIsConvolution) {
+  on_all([] {
+    for (const Extent& e : {Extent{1, 4, 1, 1}, {3, 5, 4, 8}, {2, 16, 6, 6}, {19, 24, 4, 4}, {5, 40, 2, 7}, {2, 67, 9, 8}, {2, 8, 17, 16}, {40, 8, 3, 1}})
+      for (const std::int64_t out : {16, 30, 131})
+        for (const bool bias : {false, true}) {
+          SCOPED_TRACE(::testing::Message() << e.n << "×" << e.c << "×" << e.h << "×" << e.w << " to " << out);
+          const Conv2d conv{.out_channels = static_cast<std::int32_t>(out), .kernel = 3, .padding = 1, .bias = bias};
+          ASSERT_TRUE(fused::winograd_applies(conv, e.c));
+          const at::Tensor x = noise({e.n, e.c, e.h, e.w}, 1), w = noise({out, e.c, 3, 3}, 2), b = bias ? noise({out}, 3) : at::Tensor();
+          expect_same({x, w, b}, [&](const TensorList& t) { return fused::winograd(t[0], t[1], t[2]); },
+                      [&](const TensorList& t) { return apply(conv, {t[0]}, bias ? TensorList{t[1], t[2]} : TensorList{t[1]}, {})[0]; }, 1e-5);
+          const at::Tensor packed = w.contiguous();  // the other layout of weights
+          expect_same({x, packed, b}, [&](const TensorList& t) { return fused::winograd(t[0], t[1], t[2]); },
+                      [&](const TensorList& t) { return apply(conv, {t[0]}, bias ? TensorList{t[1], t[2]} : TensorList{t[1]}, {})[0]; }, 1e-5);
+        }
+  });
+  const Conv2d fits{.out_channels = 16, .kernel = 3, .padding = 1};
+  for (const auto& change : std::initializer_list<std::function<void(Conv2d&)>>{
+           [](Conv2d& c) { c.stride = 2; }, [](Conv2d& c) { c.kernel = 5; }, [](Conv2d& c) { c.padding = 0; }, [](Conv2d& c) { c.groups = 2; },
+           [](Conv2d& c) { c.dilation = 2; }, [](Conv2d& c) { c.out_channels = 8; }, [](Conv2d& c) { c.activation = Function::relu; }}) {
+    Conv2d other = fits;
+    change(other);
+    EXPECT_FALSE(fused::winograd_applies(other, 16));
+  }
+}
+
+TEST_F(Fused, WinogradIsTheSameBytesOnAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  std::vector<TensorList> results;
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    const at::Tensor x = learner(noise({33, 24, 8, 8}, 1)), w = learner(noise({80, 24, 3, 3}, 2)), y = fused::winograd(x, w, {});
+    y.backward(noise(y.sizes(), 3));
+    results.push_back({y.detach(), x.grad(), w.grad()});
+  }
+  at::set_num_threads(before);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(results[0][i].equal(results[1][i])) << i;
 }
 
 TEST_F(Fused, SqueezeExciteIsItsChain) {
@@ -383,7 +423,7 @@ TEST(FusedNetwork, IsTheSameBytesOnAnyNumberOfThreads) {
     const Pass first = pass(graph, true, 9), again = pass(graph, true, 9);
     EXPECT_EQ(first.weights, again.weights);
     for (const auto& [name, gradient] : first.gradients) EXPECT_TRUE(gradient.equal(again.gradients.at(name))) << name;
-    if (family == "phinet") {  // of our operators alone but for the classifier; XiNet's 3×3 convolutions are oneDNN's
+    if (family == "phinet") {  // of our operators alone but for the classifier; XiNet's stem, 7×7, is oneDNN's
       at::set_num_threads(1);
       const Pass alone = pass(graph, true, 9);
       for (const auto& [name, gradient] : first.gradients) EXPECT_TRUE(gradient.equal(alone.gradients.at(name))) << name;

@@ -1,6 +1,7 @@
 #include "micromind/train/fused/kernels.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define MICROMIND_X86 1
@@ -21,7 +22,9 @@ Int depthwise_scratch(const DepthwiseShape& s) {
 #define MICROMIND_KERNEL_TABLE(text)                                                                                               \
   const Kernels kTable = {text, norm_statistics, norm_forward, norm_backward_sums, norm_backward, norm_backward_through,           \
                           depthwise_forward, depthwise_backward_input, depthwise_backward_weight, channel_sums, channel_products, channel_scale,      \
-                          gate_forward, gate_backward, max_pool, max_pool_backward, mean_pool, mean_pool_backward, multiply, adam};
+                          gate_forward, gate_backward, max_pool, max_pool_backward, mean_pool, mean_pool_backward, multiply,                   \
+                          tiles_of_input, tiles_to_input_gradient, tiles_to_output, tiles_of_output_gradient, weight_places,       \
+                          weight_gradient_of_places, adam};
 
 namespace plain {
 namespace {
@@ -32,6 +35,7 @@ namespace {
 #include "micromind/train/fused/channels.inl"
 #include "micromind/train/fused/pool.inl"
 #include "micromind/train/fused/multiply.inl"
+#include "micromind/train/fused/winograd.inl"
 #include "micromind/train/fused/adam.inl"
 MICROMIND_KERNEL_TABLE("vectors of 4")
 #undef MICROMIND_LANES
@@ -51,6 +55,7 @@ namespace {
 #include "micromind/train/fused/channels.inl"
 #include "micromind/train/fused/pool.inl"
 #include "micromind/train/fused/multiply.inl"
+#include "micromind/train/fused/winograd.inl"
 #include "micromind/train/fused/adam.inl"
 MICROMIND_KERNEL_TABLE("AVX2")
 #undef MICROMIND_LANES
@@ -70,6 +75,7 @@ namespace {
 #include "micromind/train/fused/channels.inl"
 #include "micromind/train/fused/pool.inl"
 #include "micromind/train/fused/multiply.inl"
+#include "micromind/train/fused/winograd.inl"
 #include "micromind/train/fused/adam.inl"
 MICROMIND_KERNEL_TABLE("AVX-512")
 #undef MICROMIND_LANES

@@ -52,6 +52,13 @@ struct PoolWindow {
   Int height, width, count;
 };
 
+/// An image in tiles of 2×2 results, the last ones perhaps cut (winograd.inl).
+struct TileShape {
+  Int channels, height, width;
+  Int rows() const { return (height + 1) / 2; }
+  Int columns() const { return (width + 1) / 2; }
+};
+
 struct Kernels {
   const char* name;
 
@@ -102,6 +109,16 @@ struct Kernels {
   /// C[m, n] (+)= Σ_k A[m·a_row + k·a_step]·B[k·ldb + n]; C has rows of ldc.
   void (*multiply)(Int rows, Int columns, Int depth, const float* a, Int a_row, Int a_step, const float* b, Int ldb, float* c, Int ldc,
                    bool accumulate);
+
+  /// One image, its tiles and their 16 places, which lie `pitch` floats apart: a tile is a row of channels at each (winograd.inl).
+  void (*tiles_of_input)(const TileShape& s, const float* x, float* places, Int pitch);
+  void (*tiles_to_input_gradient)(const TileShape& s, const float* places, Int pitch, float* dx);
+  /// `some` channels from y or dy on; the places have these alone.
+  void (*tiles_to_output)(const TileShape& s, const float* places, Int pitch, Int some, float* y);
+  void (*tiles_of_output_gradient)(const TileShape& s, const float* dy, Int some, float* places, Int pitch);
+  /// `columns` weights side by side; their 9 places lie `step` floats apart.
+  void (*weight_places)(const float* weight, Int step, Int columns, float* places, Int pitch);
+  void (*weight_gradient_of_places)(const float* places, Int pitch, Int columns, float* gradient, Int step);
 
   void (*adam)(const AdamLine& line, Int n, const float* gradient, float* p, float* m, float* v);
 };

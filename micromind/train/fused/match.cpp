@@ -8,6 +8,7 @@
 #include "micromind/train/fused/pointwise.h"
 #include "micromind/train/fused/pool.h"
 #include "micromind/train/fused/squeeze_excite.h"
+#include "micromind/train/fused/winograd.h"
 
 namespace micromind::fused {
 namespace {
@@ -54,6 +55,7 @@ class Finder {
       if (Match m = inverted_residual(n); m.kind != Kind::none) return m;
       // A plain matrix product takes over where a pixel is all there is.
       if (pointwise_applies(*conv)) return {Kind::pointwise, {n}};
+      if (winograd_applies(*conv, in.channels())) return {Kind::winograd, {n}};
     }
     const Shape& in = graph_.shape(graph_.nodes()[n].inputs[0]);
     if (const AdaptiveAvgPool2d* mean = op<AdaptiveAvgPool2d>(n)) {
@@ -224,6 +226,7 @@ at::Tensor run(const Graph& graph, const Match& match, const TensorList& inputs,
     case Kind::norm_act: return run_norm_act(graph, match, x, parameters, context);
     case Kind::depthwise: return depthwise(x, p[0], at_or_none(p, 1), std::get<Conv2d>(graph.nodes()[first].op));
     case Kind::pointwise: return pointwise(x, p[0], at_or_none(p, 1));
+    case Kind::winograd: return winograd(x, p[0], at_or_none(p, 1));
     case Kind::inverted_residual: return run_inverted_residual(graph, match, x, parameters, context);
     case Kind::squeeze_excite: {
       const TensorList &reduce = parameters[match.nodes[1]], &expand = parameters[match.nodes[3]];

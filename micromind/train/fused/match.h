@@ -11,7 +11,7 @@
 namespace micromind::fused {
 
 /// norm_act: with the depthwise convolution behind it, where there is one.
-enum class Kind { none, norm_act, depthwise, pointwise, inverted_residual, squeeze_excite, sigmoid_gate, pool };
+enum class Kind { none, norm_act, depthwise, pointwise, winograd, inverted_residual, squeeze_excite, sigmoid_gate, pool };
 
 /// Of the node at which the stretch starts to run.
 struct Match {

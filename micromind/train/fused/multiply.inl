@@ -31,7 +31,7 @@ MM_INLINE void block(Int depth, const float* a, Int a_row, Int a_step, const flo
     }
 }
 
-// All rows of kN vectors of columns; what is left of the rows goes one by one, or by four.
+// All rows of kN vectors of columns; what is left of the rows goes by four, by two, one by one.
 template <Int kN, bool kFull>
 static void columns_of(Int rows, Int depth, const float* a, Int a_row, Int a_step, const float* b, Int ldb, float* c, Int ldc, Int last,
                        bool accumulate) {
@@ -42,6 +42,7 @@ static void columns_of(Int rows, Int depth, const float* a, Int a_row, Int a_ste
     block<kR, kN, kFull>(depth, a + r * a_row, a_row, a_step, b, ldb, c + r * ldc, ldc, last, accumulate);
   }
   for (; r + 4 <= rows; r += 4) block<4, kN, kFull>(depth, a + r * a_row, a_row, a_step, b, ldb, c + r * ldc, ldc, last, accumulate);
+  for (; r + 2 <= rows; r += 2) block<2, kN, kFull>(depth, a + r * a_row, a_row, a_step, b, ldb, c + r * ldc, ldc, last, accumulate);
   for (; r < rows; ++r) block<1, kN, kFull>(depth, a + r * a_row, a_row, a_step, b, ldb, c + r * ldc, ldc, last, accumulate);
 }
 

@@ -10,6 +10,11 @@ namespace micromind::fused {
 
 /// [R, …] → [C, R].
 at::Tensor turned(const at::Tensor& weight);
+/// [rows, columns] → [columns, rows].
+void turn_to(const float* matrix, Int rows, Int columns, float* result);
+
+/// sums [P, …] added up in the first part, which is returned.
+float* add_parts(at::Tensor& sums);
 
 /// The gradient of `weight` [R, …] from sums [P, C, R] over parts, added up in place: scale[r]·sum + more[r]·spread[r, c], as
 /// far as these are given.
