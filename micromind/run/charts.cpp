@@ -130,18 +130,14 @@ std::string line_chart(std::string_view title, const std::vector<Series>& series
   svg += fmt::format("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"end\">epoch</text>", kWidth - kRight, kHeight - 1);
   for (const Series& s : series) {
     std::string path, dots;
-    bool down = false;
+    std::size_t points = 0;
     for (std::size_t i = 0; i < s.values.size(); ++i) {
-      if (!std::isfinite(s.values[i])) {
-        down = false;
-        continue;
-      }
-      path += fmt::format("{}{:.1f} {:.1f} ", down ? 'L' : 'M', px(i), py(s.values[i]));
+      if (!std::isfinite(s.values[i])) continue;
+      path += fmt::format("{}{:.1f} {:.1f} ", points++ > 0 ? 'L' : 'M', px(i), py(s.values[i]));
       dots += fmt::format("<circle class=\"dot {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}, epoch {}: {}</title></circle>", s.css,
                           px(i), py(s.values[i]), escape_html(s.label), i + 1, exact(s.values[i], percent));
-      down = true;
     }
-    svg += fmt::format("<path class=\"line {}\" d=\"{}\"/>", s.css, path) + (epochs <= 60 ? dots : "");
+    svg += fmt::format("<path class=\"line {}\" d=\"{}\"/>", s.css, path) + (points <= 60 ? dots : "");
   }
   return svg + "</svg></figure>";
 }

@@ -16,7 +16,7 @@ std::string escape_html(std::string_view text);
 struct Series {
   std::string label;
   std::string css;             ///< class of line and dots: "series-a", "series-b"
-  std::vector<double> values;  ///< one an epoch; NaN leaves a gap
+  std::vector<double> values;  ///< one an epoch; the line passes over NaN
 };
 
 /// Lines over epochs 1, 2, …; `percent` writes values in [0, 1] as per cent.

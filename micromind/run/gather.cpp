@@ -95,8 +95,9 @@ void add_training(ReportData& d, const RunFolder& run) {
     const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
     if (!row.is_object() || value_or(row, "kind", std::string()) != "epoch") continue;
     const nlohmann::json validation = value_or(row, "validation", nlohmann::json::object());
+    const nlohmann::json training = value_or(row, "train", nlohmann::json::object());
     d.epochs.push_back({.train_loss = value_or(row, "loss", kNotMeasured), .validation_loss = value_or(validation, "loss", kNotMeasured),
-                        .validation_top1 = value_or(validation, "top1", kNotMeasured)});
+                        .validation_top1 = value_or(validation, "top1", kNotMeasured), .train_top1 = value_or(training, "top1", kNotMeasured)});
   }
 }
 

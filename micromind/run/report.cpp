@@ -126,16 +126,17 @@ std::string network(const ReportData& d) {
 std::string training(const ReportData& d) {
   if (d.epochs.empty()) return section("training", "Training", "Loss and accuracy by epoch.", not_yet(d, "Training has", "train"));
   Series loss{"training", "series-a", {}}, validation_loss{"validation", "series-b", {}};
-  Series top1 = validation_loss;
+  Series train_top1 = loss, validation_top1 = validation_loss;
   for (const ReportEpoch& e : d.epochs) {
     loss.values.push_back(e.train_loss);
     validation_loss.values.push_back(e.validation_loss);
-    top1.values.push_back(e.validation_top1);
+    train_top1.values.push_back(e.train_top1);
+    validation_top1.values.push_back(e.validation_top1);
   }
   return section("training", "Training", fmt::format("{} epochs on {}{}.", d.epochs.size(), escape_html(d.dataset),
                                                      d.train_seconds > 0 ? fmt::format(", {:.0f} s", d.train_seconds) : ""),
                  "<div class=\"two\">" + line_chart("Loss", {loss, validation_loss}, false) +
-                     line_chart("Top-1 accuracy", {top1}, true) + "</div>");
+                     line_chart("Top-1 accuracy", {train_top1, validation_top1}, true) + "</div>");
 }
 
 std::string confusion(const ReportData& d) {

@@ -41,6 +41,7 @@ struct ReportMemory {
 
 struct ReportEpoch {
   double train_loss = 0, validation_loss = 0, validation_top1 = 0;  ///< top-1 in [0, 1]; NaN: not measured
+  double train_top1 = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct ReportAccuracy {

@@ -15,6 +15,7 @@ namespace micromind {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -126,6 +127,7 @@ TEST_F(ReportTest, DamagedResultsAreErrors) {
 TEST(Charts, SurvivesOddData) {
   EXPECT_THAT(line_chart("Loss", {{"a", "series-a", {}}}, false), HasSubstr("<svg"));
   EXPECT_THAT(line_chart("Loss", {{"a", "series-a", {NAN, 1, NAN}}}, false), Not(HasSubstr("nan")));
+  EXPECT_THAT(line_chart("Loss", {{"a", "series-a", {1, NAN, 2}}}, false), ContainsRegex("d=\"M[0-9. ]+ L"));  // validated every second epoch
   EXPECT_THAT(line_chart("Loss", {{"a", "series-a", {0, 0, 0}}}, false), Not(HasSubstr("nan")));
   EXPECT_THAT(line_chart("Loss", {{"a", "series-a", {1e30}}}, true), Not(HasSubstr("inf")));
   EXPECT_THAT(memory_chart({}), Not(HasSubstr("nan")));
