@@ -146,7 +146,7 @@ struct GraphModule::Impl {
     std::vector<fused::Match> matches(needed.size());
     const Autocast mixed(device.type(), options.bfloat16);
     if (options.fused && options.channels_last && device.is_cpu() && !options.bfloat16)
-      matches = fused::find_matches(graph, needed, readers, training, /*whole=*/!observer, /*norms=*/!(training && sync_batch_norm));
+      matches = fused::find_matches(graph, needed, readers, frozen, training, /*whole=*/!observer, /*norms=*/!(training && sync_batch_norm));
     std::vector<char> done(needed.size(), 0);  // inside a stretch that has run
     std::vector<std::pair<std::size_t, at::Tensor>> means;  // XiNet makes the same of its skip again and again
     for (std::size_t n = 0; n < needed.size(); ++n) {

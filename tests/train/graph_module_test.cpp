@@ -20,6 +20,8 @@
 #include "micromind/reference/reference.h"
 #include "micromind/train/loss.h"
 #include "micromind/train/operators.h"
+#include "micromind/networks/blocks.h"
+#include "micromind/train/distributed/ranks.h"
 #include "train/toy_graph.h"
 
 namespace micromind {
@@ -404,6 +406,58 @@ TEST(Loss, LabelSmoothingMixesInTheUniformDistribution) {
   EXPECT_NEAR(cross_entropy(logits, labels, smoothing).item<double>(), expected, 1e-6);
   EXPECT_THROW(cross_entropy(logits, labels, 1), Error);
   EXPECT_THROW(cross_entropy(logits, labels + 2, 0), Error);  // a label of 5 among 5 classes
+}
+
+Graph block_graph() {
+  Graph g("block");
+  int x = conv_bn_act(g, "stem", g.add_input("image", {3, 12, 12}), {.out_channels = 8, .kernel = 3, .padding = 1});
+  x = inverted_residual(g, "block", x, {.out_channels = 8});
+  g.add_output("y", x);
+  return g;
+}
+
+std::vector<std::string> running_means(const Graph& g, const std::string& beginning) {
+  std::vector<std::string> names;
+  for (const NamedParameter& p : parameters(g))
+    if (p.name.starts_with(beginning) && p.name.ends_with("running_mean")) names.push_back(p.name);
+  return names;
+}
+
+TEST(GraphModule, FrozenInvertedResidualsKeepTheirStatistics) {
+  GraphModule module(block_graph(), {.seed = 1});
+  module.freeze(std::vector<std::string>{"block"});
+  const Weights before = module.to_weights();
+  module.forward(noise({5, 3, 12, 12})).square().sum().backward();
+  const Weights after = module.to_weights();
+  const auto kept = running_means(module.graph(), "block."), moved = running_means(module.graph(), "stem.");
+  ASSERT_EQ(kept.size(), 3u);
+  ASSERT_EQ(moved.size(), 1u);
+  for (const std::string& name : kept) EXPECT_EQ(after.at(name), before.at(name)) << name;
+  EXPECT_NE(after.at(moved[0]), before.at(moved[0]));
+}
+
+// Alone, and counting what it is asked to add up.
+struct OneRank : Ranks {
+  int sums = 0;
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  int local_rank() const override { return 0; }
+  int local_size() const override { return 1; }
+  void sum(at::Tensor) override { ++sums; }
+  std::function<void()> begin_sum(at::Tensor) override { return [] {}; }
+  void share(at::Tensor) override {}
+  Bytes share(const Bytes& bytes) override { return bytes; }
+  std::vector<std::string> gather(const std::string& text) override { return {text}; }
+};
+
+TEST(GraphModule, EveryBatchNormIsSynchronisedInFusedBlocksToo) {
+  GraphModule module(block_graph(), {.seed = 1});
+  OneRank ranks;
+  module.join(ranks, /*sync_batch_norm=*/true);
+  const at::Tensor y = module.forward(noise({5, 3, 12, 12}));
+  EXPECT_EQ(ranks.sums, 4);
+  y.square().sum().backward();
+  EXPECT_EQ(ranks.sums, 8);
 }
 
 // The path that GPUs take, on the CPU: values and gradients near float32's, but not the same.

@@ -15,8 +15,9 @@ namespace {
 
 class Finder {
  public:
-  Finder(const Graph& graph, std::span<const char> needed, std::span<const int> readers, bool training, bool whole, bool norms)
-      : graph_(graph), needed_(needed), readers_(readers), training_(training), whole_(whole), norms_(norms), next_(graph.values().size()) {
+  Finder(const Graph& graph, std::span<const char> needed, std::span<const int> readers, std::span<const char> frozen, bool training, bool whole,
+         bool norms)
+      : graph_(graph), needed_(needed), readers_(readers), frozen_(frozen), training_(training), whole_(whole), norms_(norms), next_(graph.values().size()) {
     for (std::size_t n = 0; n < needed.size(); ++n)
       if (needed[n])
         for (const int v : graph.nodes()[n].inputs) next_[static_cast<std::size_t>(v)].push_back(n);
@@ -85,6 +86,9 @@ class Finder {
 
   bool is_pointwise(std::size_t n, bool with_bias) const { return op<Conv2d>(n) && pointwise_applies(*op<Conv2d>(n)) && (with_bias || !op<Conv2d>(n)->bias); }
 
+  // A batch norm that may share an operator with others: fused at all, and not still while they train.
+  bool trains_as_usual(std::size_t n) const { return op<BatchNorm>(n) && norms_ && !(training_ && frozen_[n]); }
+
   Match inverted_residual(std::size_t n) const {
     if (!is_pointwise(n, false)) return {};
     Match m{Kind::inverted_residual, {n}};
@@ -93,14 +97,14 @@ class Finder {
       return only_reader(next);
     };
     std::size_t next = only_reader(n);
-    if (next == kNone || !op<BatchNorm>(next)) return {};
+    if (next == kNone || !trains_as_usual(next)) return {};
     const Match norm = norm_act(next);
     m.nodes.insert(m.nodes.end(), norm.nodes.begin(), norm.nodes.end());
     const Shape& wide = graph_.shape(output(n));
     const Conv2d* const conv = op<Conv2d>(m.nodes.back());
     if (!conv || conv->bias || !inverted_residual_fits(wide.channels(), wide.elements() / wide.channels())) return {};
     next = only_reader(m.nodes.back());
-    if (next == kNone || !op<BatchNorm>(next)) return {};
+    if (next == kNone || !trains_as_usual(next)) return {};
     next = take(next);
     if (next != kNone && op<Activation>(next)) next = take(next);
     if (next == kNone) {  // squeeze-and-excite reads its input twice
@@ -146,6 +150,7 @@ class Finder {
   const Graph& graph_;
   std::span<const char> needed_;
   std::span<const int> readers_;
+  std::span<const char> frozen_;
   bool training_, whole_, norms_;
   std::vector<std::vector<std::size_t>> next_;  // needed nodes that read a value
 };
@@ -212,9 +217,9 @@ at::Tensor run_inverted_residual(const Graph& graph, const Match& match, const a
 
 }  // namespace
 
-std::vector<Match> find_matches(const Graph& graph, std::span<const char> needed, std::span<const int> readers, bool training, bool whole,
-                                bool norms) {
-  return Finder(graph, needed, readers, training, whole, norms).find();
+std::vector<Match> find_matches(const Graph& graph, std::span<const char> needed, std::span<const int> readers, std::span<const char> frozen,
+                                bool training, bool whole, bool norms) {
+  return Finder(graph, needed, readers, frozen, training, whole, norms).find();
 }
 
 at::Tensor run(const Graph& graph, const Match& match, const TensorList& inputs, const std::vector<TensorList>& parameters,

@@ -21,8 +21,9 @@ struct Match {
 
 /// A match for each node that starts one. `readers[value]`: how many needed nodes and wanted outputs read it. With `whole`
 /// false every node stays on its own, so that all values can be observed; with `norms` false batch norms do (and go through libtorch).
-std::vector<Match> find_matches(const Graph& graph, std::span<const char> needed, std::span<const int> readers, bool training, bool whole,
-                                bool norms);
+/// While training, a `frozen` node's batch norm is in no stretch whose other norms train.
+std::vector<Match> find_matches(const Graph& graph, std::span<const char> needed, std::span<const int> readers, std::span<const char> frozen,
+                                bool training, bool whole, bool norms);
 
 /// Runs a stretch. `input`: of its first node (of the gate: x and g); `parameters`: those of each node of the graph.
 at::Tensor run(const Graph& graph, const Match& match, const TensorList& inputs, const std::vector<TensorList>& parameters,
