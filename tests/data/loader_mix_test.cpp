@@ -12,24 +12,6 @@ namespace {
 
 using testing::HasSubstr;
 
-std::vector<Batch> epoch_of(Loader& loader, int epoch, std::int64_t first = 0) {
-  std::vector<Batch> all;
-  Batch batch;
-  for (loader.start_epoch(epoch, first); loader.next(batch);) all.push_back(batch);
-  return all;
-}
-
-void expect_same(std::span<const Batch> a, std::span<const Batch> b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].images, b[i].images) << "batch " << i;
-    EXPECT_EQ(a[i].labels, b[i].labels);
-    EXPECT_EQ(a[i].other_labels, b[i].other_labels);
-    EXPECT_EQ(a[i].weights, b[i].weights);
-    EXPECT_EQ(a[i].indices, b[i].indices);
-  }
-}
-
 LoaderOptions everything() {
   return {.batch_size = 32,
           .shuffle = true,

@@ -13,25 +13,6 @@ namespace {
 
 using testing::HasSubstr;
 
-std::vector<Batch> epoch_of(Loader& loader, int epoch, std::int64_t first = 0) {
-  std::vector<Batch> all;
-  Batch batch;
-  loader.start_epoch(epoch, first);
-  while (loader.next(batch)) all.push_back(batch);
-  EXPECT_FALSE(loader.next(batch));
-  return all;
-}
-
-void expect_same(const std::vector<Batch>& a, const std::vector<Batch>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].images, b[i].images) << "batch " << i;
-    EXPECT_EQ(a[i].labels, b[i].labels);
-    EXPECT_EQ(a[i].indices, b[i].indices);
-    EXPECT_EQ(a[i].index_in_epoch, b[i].index_in_epoch);
-  }
-}
-
 LoaderOptions busy_options() {
   return {
       .batch_size = 32,

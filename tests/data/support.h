@@ -11,6 +11,7 @@
 #include "micromind/base/error.h"
 #include "micromind/base/file.h"
 #include "micromind/data/dataset.h"
+#include "micromind/data/loader.h"
 #include "error_of.h"
 
 namespace micromind {
@@ -53,6 +54,27 @@ inline Image flat_image(int channels, int height, int width, std::uint8_t value)
   Image image(channels, height, width);
   std::fill(image.pixels.begin(), image.pixels.end(), value);
   return image;
+}
+
+inline std::vector<Batch> epoch_of(Loader& loader, int epoch, std::int64_t first = 0) {
+  std::vector<Batch> all;
+  Batch batch;
+  loader.start_epoch(epoch, first);
+  while (loader.next(batch)) all.push_back(batch);
+  EXPECT_FALSE(loader.next(batch));
+  return all;
+}
+
+inline void expect_same(std::span<const Batch> a, std::span<const Batch> b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].images, b[i].images) << "batch " << i;
+    EXPECT_EQ(a[i].labels, b[i].labels);
+    EXPECT_EQ(a[i].other_labels, b[i].other_labels);
+    EXPECT_EQ(a[i].weights, b[i].weights);
+    EXPECT_EQ(a[i].indices, b[i].indices);
+    EXPECT_EQ(a[i].index_in_epoch, b[i].index_in_epoch);
+  }
 }
 
 }  // namespace micromind

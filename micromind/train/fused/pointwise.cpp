@@ -40,8 +40,7 @@ struct Pointwise : torch::autograd::Function<Pointwise> {
     const at::Tensor rows = weight.contiguous();
     at::Tensor dx = wants_input ? new_image_like(x) : at::Tensor();
     // dw[o, i] = Σ dy[p, o]·x[p, i] over pixels p; its columns are the channels that fill whole vectors better.
-    const auto idle = [](Int n) { return static_cast<double>((n + 15) / 16 * 16) / static_cast<double>(n); };
-    const bool turn = idle(out) < idle(in);
+    const bool turn = better_turned(out, in);
     const Int a = turn ? in : out, b = turn ? out : in, pixels = x.numel() / in;
     const float *const left = data(turn ? x : dy), *const right = data(turn ? dy : x);
     at::Tensor sums = at::empty({part_count(pixels, kLeast), a, b}, at::kFloat);

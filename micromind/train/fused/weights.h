@@ -2,6 +2,8 @@
 // libtorch take longer than what they compute.
 #pragma once
 
+#include <cstdint>
+
 #include <ATen/core/Tensor.h>
 
 #include "micromind/train/fused/kernels.h"
@@ -22,5 +24,11 @@ at::Tensor add_up_turned(at::Tensor& sums, const at::Tensor& weight, const float
                          const float* spread = nullptr);
 /// The same from sums [P, R, C].
 at::Tensor add_up(at::Tensor& sums, const at::Tensor& weight);
+
+/// Whether a weights' gradient [out, in] is better made turned: its columns are the channels that fill whole vectors better.
+inline bool better_turned(std::int64_t out, std::int64_t in) {
+  const auto idle = [](std::int64_t n) { return static_cast<double>((n + 15) / 16 * 16) / static_cast<double>(n); };
+  return idle(out) < idle(in);
+}
 
 }  // namespace micromind::fused

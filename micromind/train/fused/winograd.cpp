@@ -106,8 +106,7 @@ struct Winograd : torch::autograd::Function<Winograd> {
     const at::Tensor u = wants_input ? places_of(data(weight), s.out, 9 * s.in, s.in, s.in) : at::Tensor();  // [16, out, in]
     at::Tensor dx = wants_input ? new_image_like(x) : at::Tensor();
     // The weights' gradient, [16, out, in] or turned: its columns are the channels that fill whole vectors better.
-    const auto idle = [](Int n) { return static_cast<double>((n + 15) / 16 * 16) / static_cast<double>(n); };
-    const bool turn = idle(s.out) < idle(s.in);
+    const bool turn = better_turned(s.out, s.in);
     const Int size = kPlaces * s.pitch;
     at::Tensor sums = at::empty({s.parts(), size}, at::kFloat);
     const Int most = s.most_images();
