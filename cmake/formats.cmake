@@ -9,7 +9,7 @@ add_custom_command(
 target_sources(micromind PRIVATE ${TFLITE_GENERATED})
 target_include_directories(micromind SYSTEM PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>)
 
-set_source_files_properties(${PROJECT_SOURCE_DIR}/micromind/formats/onnx_builder.cpp
+set_source_files_properties(${PROJECT_SOURCE_DIR}/micromind/formats/onnx_builder.cpp ${PROJECT_SOURCE_DIR}/micromind/formats/onnx_file.cpp
                             PROPERTIES COMPILE_DEFINITIONS "ONNX_ML=1;ONNX_NAMESPACE=onnx")
 find_package(MicromindONNX REQUIRED)
 target_link_libraries(micromind PRIVATE micromind::onnx)

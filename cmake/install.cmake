@@ -36,7 +36,8 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/micromind DESTINATION ${CMAKE_INSTALL_IN
         FILES_MATCHING PATTERN "*.h" ${no_headers} PATTERN page EXCLUDE
         PATTERN toml_reader.h EXCLUDE PATTERN tflite_file.h EXCLUDE PATTERN tflite_reader.h EXCLUDE
         PATTERN tflite_writer.h EXCLUDE PATTERN tflite_layout.h EXCLUDE PATTERN onnx_builder.h EXCLUDE
-        PATTERN onnx_writer.h EXCLUDE)
+        PATTERN onnx_writer.h EXCLUDE PATTERN onnx_file.h EXCLUDE PATTERN onnx_fold.h EXCLUDE
+        PATTERN onnx_reader.h EXCLUDE)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/kernels DESTINATION ${CMAKE_INSTALL_DATADIR}/micromind/runtime
         FILES_MATCHING PATTERN "*.h")
 

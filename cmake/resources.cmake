@@ -2,7 +2,8 @@
 # copied. A generated table maps "runtime/kernels/conv2d_s8.h" to its bytes.
 file(GLOB_RECURSE MICROMIND_RESOURCES CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
      ${PROJECT_SOURCE_DIR}/runtime/* ${PROJECT_SOURCE_DIR}/targets/*.toml ${PROJECT_SOURCE_DIR}/recipes/*.toml
-     ${PROJECT_SOURCE_DIR}/targets/latency/*.json ${PROJECT_SOURCE_DIR}/micromind/run/page/*)
+     ${PROJECT_SOURCE_DIR}/targets/latency/*.json ${PROJECT_SOURCE_DIR}/micromind/run/page/*
+     ${PROJECT_SOURCE_DIR}/bench/*.json)
 set(MICROMIND_RESOURCES_CPP ${PROJECT_BINARY_DIR}/generated/resources.cpp)
 list(TRANSFORM MICROMIND_RESOURCES PREPEND ${PROJECT_SOURCE_DIR}/ OUTPUT_VARIABLE MICROMIND_RESOURCE_PATHS)
 string(REPLACE ";" "\n" resource_list "${MICROMIND_RESOURCES}")

@@ -27,7 +27,7 @@ Sample sample(const CountedLayer& layer, const CycleTable& table) {
 }
 
 Terms terms(const LatencyFeatures& f) {
-  return {f.calls, f.positions, f.outputs, f.inputs, f.work};
+  return {f.calls, f.positions, f.outputs, f.inputs, f.work, f.windows, f.edges, f.taps};
 }
 
 double rounded(double v) {
@@ -38,7 +38,7 @@ KernelLatency fit(const std::vector<const Sample*>& samples, double Sample::*fig
   std::vector<Observation> observations;
   for (const Sample* s : samples) observations.push_back({terms(s->features), s->*figure});
   const Terms x = fit_not_negative(observations);
-  return {rounded(x[0]), rounded(x[1]), rounded(x[2]), rounded(x[3]), rounded(x[4])};
+  return {rounded(x[0]), rounded(x[1]), rounded(x[2]), rounded(x[3]), rounded(x[4]), rounded(x[5]), rounded(x[6]), rounded(x[7])};
 }
 
 // A variant's own layers; for "" of a convolution all windows, since it serves those that have no row.
@@ -46,7 +46,7 @@ bool trains(const Sample& s, const std::string& kernel, const std::string& varia
   if (s.kernel != kernel) return false;
   if (s.variant == variant) return true;
   return variant.empty() && (kernel == "conv2d_s8" || kernel == "depthwise_conv2d_s8") &&
-         s.variant != "pointwise" && s.variant != "grouped";
+         s.variant != "pointwise" && s.variant != "single" && s.variant != "grouped";
 }
 
 const KernelLatency* prediction(const LatencyModel& model, const Sample& s,

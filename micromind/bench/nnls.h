@@ -7,7 +7,7 @@
 
 namespace micromind {
 
-inline constexpr std::size_t kLatencyTerms = 5;
+inline constexpr std::size_t kLatencyTerms = 8;
 using Terms = std::array<double, kLatencyTerms>;
 
 struct Observation {
@@ -16,7 +16,7 @@ struct Observation {
 };
 
 /// The x ≥ 0 that minimises Σ ((x·terms − value) / value)². Exact: it tries every set of unknowns that may be
-/// other than 0 (32 of them), solves each and keeps the best whose solution is not negative; the optimum is
+/// other than 0 (128 of them), solves each and keeps the best whose solution is not negative; the optimum is
 /// among these (Karush, Kuhn, Tucker). All zero for no observation. Throws Error for a value that is not
 /// above 0.
 Terms fit_not_negative(const std::vector<Observation>& observations);

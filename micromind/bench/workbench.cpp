@@ -1,5 +1,7 @@
 #include "micromind/bench/workbench.h"
 
+#include <algorithm>
+
 #include "micromind/base/error.h"
 #include "micromind/base/file.h"
 #include "micromind/base/interrupt.h"
@@ -91,20 +93,20 @@ void count_batch(const std::vector<Graph>& graphs, const std::vector<std::size_t
   Graph bench("workbench");
   for (const std::size_t i : batch) append_graph(bench, graphs[i], prefix(i));
   append_graph(bench, companion(), "companion.");
-  const Model model = random_model(bench);
+  const Model model = random_model(bench, {.order = false});  // one network after another
   const TemporaryFolder folder("micromind-bench");
-  write_c(model, folder.path() / "c");
-  const MemoryPlan plan = plan_memory(model.graph);
+  const MemoryPlan plan = plan_memory(model.graph, {.search_rounds = 0});
+  write_c(model, folder.path() / "c", {.plan = plan});
   const std::vector<InstructionCounts> counts =
       profile_layers({model, plan, folder.path() / "c", folder.path()}, target, random_input(model));
-  std::size_t current = 0;  // nodes keep the order of their graphs
   for (std::size_t n = 0; n < counts.size(); ++n) {
     const Node& node = model.graph.nodes()[n];
-    if (node.name.starts_with("companion.")) break;
-    while (!node.name.starts_with(prefix(batch[current]))) ++current;
-    const std::size_t i = batch[current];
+    const auto owner = std::find_if(batch.begin(), batch.end(),
+                                    [&](std::size_t i) { return node.name.starts_with(prefix(i)); });
+    if (owner == batch.end()) continue;  // the companion's
+    const std::size_t i = *owner;
     all[i].push_back({node.name.substr(prefix(i).size()), std::string(kernel_of(model.graph, node)),
-                      std::string(kernel_variant(model.graph, node)), latency_features(model.graph, node),
+                      std::string(kernel_variant(model.graph, node)), latency_features(model.graph, node, lanes_of(target.core)),
                       macs(node.op, model.graph.input_shapes(node), model.graph.output_shapes(node)),
                       counts[n]});
   }
@@ -139,8 +141,8 @@ void append_graph(Graph& to, const Graph& from, const std::string& name_prefix) 
     to.add_output(name_prefix + "out." + p.name, value[static_cast<std::size_t>(p.value)]);
 }
 
-Model random_model(const Graph& network) {
-  return quantize(network, lower(network), initial_weights(network, kSeed),
+Model random_model(const Graph& network, const LowerOptions& options) {
+  return quantize(network, lower(network, options), initial_weights(network, kSeed),
                   std::vector<Range>(network.values().size(), kRange));
 }
 

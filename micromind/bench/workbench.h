@@ -12,6 +12,7 @@
 #include "micromind/cost/latency.h"
 #include "micromind/deploy/instruction_classes.h"
 #include "micromind/graph/model.h"
+#include "micromind/lower/lower.h"
 
 namespace micromind {
 
@@ -36,7 +37,7 @@ std::vector<std::vector<CountedLayer>> count_layers(const std::vector<Graph>& gr
                                                     const Progress& progress = {});
 
 /// A network in int8 with random weights and the same range for every value: for measuring, not for answers.
-Model random_model(const Graph& network);
+Model random_model(const Graph& network, const LowerOptions& options = {});
 
 /// Any bytes, the same every time: all inputs of the model one after another.
 std::vector<std::int8_t> random_input(const Model& model);

@@ -1,4 +1,4 @@
-// micromind bench operators: which operator does the same work with less energy, and the latency model of a
+// micromind bench: its verbs; operators: which operator does the same work with less energy, and the latency model of a
 // core.
 #include <fmt/format.h>
 
@@ -106,11 +106,12 @@ void measure(Console& console, const Options& options) {
 
 void add_bench(CLI::App& app, Console& console) {
   CLI::App* verb =
-      add_verb(app, console, "bench", "Measure operators on this computer, emulated cores and boards",
-               "micromind bench operators compares operators at equal work.",
+      add_verb(app, console, "bench", "Measure operators and deployed models on this computer, emulated cores and boards",
+               "micromind bench operators compares operators at equal work; micromind bench deploy measures models on every emulated core.",
                {{"On an emulated Cortex-M4 and on this computer",
                  "micromind bench operators --target mps2-an386 --host"}});
   verb->require_subcommand(1);
+  add_bench_deploy(*verb, console);
   CLI::App* operators = add_verb(*verb, console, "operators",
                                  "Energy of a standard convolution over an operator's, for the same work",
                                  "eta = (E_S / MAC_S) / (E_op / MAC_op): above 1 an operator gets more out "

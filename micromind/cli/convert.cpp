@@ -40,6 +40,13 @@ PyValue plain_state(const Options& options, const TensorFile& file) {
   return std::move(main.state);
 }
 
+PyValue state_of_model(const Options& options) {
+  if (!options.key.empty() || !options.network.empty()) fail("convert", "--key and --network are for files of weights; {} is a model", options.from);
+  const Model model = read_model(options.from);
+  if (is_quantized(model)) fail_with_hint("convert", "micromind export writes it in another format", "{} is an int8 model; these files hold float weights", options.from);
+  return state_from_weights(model.weights);
+}
+
 // Prints, and counts, what no network computes with.
 std::int64_t not_finite(const PyValue& state) {
   std::int64_t count = 0;
@@ -58,11 +65,16 @@ void convert(const Console& console, Options options) {
   if (options.network.empty() && RunFolder::is_run_folder(options.from)) options.network = options.from;
   if (options.network.empty() && options.names == "reference")
     fail_with_hint("convert", "--network RUN, or a family with its options", "--names reference needs to know the network");
-  const TensorFile file = read_tensor_file(options.from);
+  TensorFile file;
   PyValue state;
-  if (options.network.empty()) state = plain_state(options, file);
-  else if (options.key.empty()) state = checked_state(options, file, file.tree);
-  else state = checked_state(options, file, main_state(file.tree, options.key, file.path.string()).state);
+  if (is_model_file(options.from)) {
+    state = state_of_model(options);
+  } else {
+    file = read_tensor_file(options.from);
+    if (options.network.empty()) state = plain_state(options, file);
+    else if (options.key.empty()) state = checked_state(options, file, file.tree);
+    else state = checked_state(options, file, main_state(file.tree, options.key, file.path.string()).state);
+  }
   const std::int64_t bad = not_finite(state);
   std::map<std::string, std::string> metadata = file.metadata;
   metadata.emplace("format", "pt");
@@ -85,7 +97,7 @@ void add_convert(CLI::App& app, Console& console) {
                              {"A run's weights for micromind's Python PhiNet", "micromind convert runs/demo phinet.pt --names reference"},
                              {"The Python PhiNet's to our names", "micromind convert phinet.pt ours.pt --network phinet --input 3x32x32 --classes 10 --set alpha=0.5"}});
   const auto options = std::make_shared<Options>();
-  verb->add_option("from", options->from, "A run folder, .pt, .pth, .ckpt, .bin or .safetensors")->required()->type_name("RUN|FILE");
+  verb->add_option("from", options->from, "A run folder, .pt, .pth, .ckpt, .bin, .safetensors, or a float .onnx or .tflite")->required()->type_name("RUN|FILE");
   verb->add_option("to", options->to, "The file to write: .pt or .safetensors")->required()->type_name("FILE");
   verb->add_option("--key", options->key, "Where in the checkpoint the weights lie; without it the largest set is taken")->type_name("NAME");
   verb->add_option("--network", options->network, "The network that they belong to: a run folder or a family (a run knows its own)")->type_name("RUN|FAMILY");

@@ -40,7 +40,11 @@ json target_json(const Target& t) {
                  {"features", {{"dsp", t.features.dsp}, {"mve", t.features.mve}, {"fpu", fpu_name(t.features.fpu)}}},
                  {"compiler", core_compiler(t.core)}, {"compiler_flags", t.compiler_flags}, {"active_mw", nullptr}, {"power_source", nullptr},
                  {"emulated_by", machine_of(t)}, {"is_emulator", t.emulator.has_value()}, {"can_emulate", t.can_emulate()}};
+  if (t.external_flash) object["external_flash"] = {{"address", t.external_flash->address}, {"bytes", t.external_flash->bytes}};
   if (t.power) object["active_mw"] = t.power->active_mw, object["power_source"] = t.power->source;
+  if (t.power && t.power->sleep_mw) object["sleep_mw"] = *t.power->sleep_mw, object["sleep_source"] = t.power->sleep_source;
+  if (t.flash_timing)
+    object["flash_wait_cycles"] = t.flash_timing->wait_cycles, object["flash_line_bytes"] = t.flash_timing->line_bytes, object["flash_timing_source"] = t.flash_timing->source;
   return object;
 }
 
@@ -66,6 +70,8 @@ void list_targets(const Console& console) {
 void describe_target(const Console& console, const std::string& name) {
   const Target t = load_target(name);
   Rows banks = {{"bank", "address", "bytes"}, {"flash", fmt::format("0x{:08x}", t.flash.address), format_count(t.flash.bytes)}};
+  if (t.external_flash)
+    banks.push_back({"external flash", fmt::format("0x{:08x}", t.external_flash->address), format_count(t.external_flash->bytes)});
   for (const MemoryBank& bank : t.ram) banks.push_back({bank.name, fmt::format("0x{:08x}", bank.address), format_count(bank.bytes)});
   console.print(fmt::format("{}  {}\n", Console::bold(t.name), t.description));
   console.print(fmt::format("core         {}, {}\nfeatures     {}\ncompiler     {} {}\nemulated by  {}\npower        {}\nsource       {}{}\n",

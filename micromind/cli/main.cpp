@@ -40,6 +40,7 @@ void add_verbs(CLI::App& app, Console& console) {
   add_export(app, console);
   add_convert(app, console);
   add_deploy(app, console);
+  add_validate(app, console);
   add_report(app, console);
   add_inspect(app, console);
   add_explain(app, console);

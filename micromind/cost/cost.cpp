@@ -7,6 +7,7 @@
 #include "micromind/base/text.h"
 #include "micromind/cost/count.h"
 #include "micromind/cost/flash.h"
+#include "micromind/cost/ram_place.h"
 
 namespace micromind {
 namespace {
@@ -53,13 +54,10 @@ Cost estimate_cost(const Graph& network, const Lowered& lowered, const PlanOptio
     layer.node = static_cast<int>(i);
     layer.kernel = kernel_of(graph, node);
     for (const int source : {origin.parameters, origin.batch_norm})
-      if (source >= 0) {
-        const Count c = count(network, network.nodes()[at(source)]);
-        layer.parameters += c.parameters;
-        layer.macs += c.macs;
-      }
+      if (source >= 0 && origin.shares < 0) layer.parameters += count(network, network.nodes()[at(source)]).parameters;
+    if (origin.parameters >= 0) layer.macs = count(graph, node).macs;  // of the strip, where a layer is split
     layer.live_bytes = cost.plan.live_bytes[i];
-    layer.flash_bytes = constant_bytes(graph, node);
+    layer.flash_bytes = origin.shares < 0 ? constant_bytes(graph, node) : call_bytes(graph, node);
     cost.constant_bytes += layer.flash_bytes;
   }
   cost.code_bytes = code_bytes(cost.layers);
@@ -71,10 +69,9 @@ Cost estimate_cost(const Graph& network, const Lowered& lowered, const PlanOptio
 }
 
 ArenaPlace place_arena(const Target& target, std::int64_t arena_bytes) {
-  constexpr std::int64_t kStaticBytes = 512;  // .data and .bss of the start-up code, rounded up
   ArenaPlace best;
   for (const MemoryBank& bank : target.ram) {
-    ArenaPlace place{&bank, &bank == &target.main_bank() ? target.stack_bytes + kStaticBytes : 0, false};
+    ArenaPlace place{&bank, &bank == &target.main_bank() ? target.stack_bytes + kStaticRamBytes : 0, false};
     place.fits = arena_bytes <= place.room();
     if (place.fits) return place;
     if (best.bank == nullptr || place.room() > best.room()) best = place;
@@ -83,23 +80,45 @@ ArenaPlace place_arena(const Target& target, std::int64_t arena_bytes) {
 }
 
 Fit check_fit(const Cost& cost, const Lowered& lowered, const Target& target) {
+  const auto blame = [&](int layer) { return layer < 0 ? std::string("?") : lowered.graph.nodes()[at(layer)].name; };
   const ArenaPlace place = place_arena(target, cost.peak_ram_bytes);
   Fit fit;
   fit.ram_needed = cost.peak_ram_bytes + place.reserved;
   fit.ram_available = place.bank->bytes;
   fit.flash_needed = cost.flash_bytes;
-  fit.flash_available = target.flash.bytes;
-  const auto blame = [&](int layer) { return layer < 0 ? std::string("?") : lowered.graph.nodes()[at(layer)].name; };
-  const std::string bank = target.ram.size() > 1 ? fmt::format(" (bank '{}')", place.bank->name) : "";
+  fit.flash_available = target.flash.bytes + (target.external_flash ? target.external_flash->bytes : 0);
+  RamPlace ram = place_activations(lowered.graph, cost.plan, target);
+  if (!ram.fits()) {
+    fit.patches = patches_for(lowered.graph, target);
+    if (fit.patches) {
+      const Graph split = split_rows(lowered.graph, fit.patches->patches).graph;
+      ram = place_activations(split, plan_memory(split), target);
+    }
+  }
+  std::string how = target.ram.size() > 1 ? fmt::format(" (bank '{}')", place.bank->name) : "";
+  if (ram.fits()) {
+    fit.ram_needed = ram.plan.arena_bytes;
+    fit.ram_available = 0;
+    for (const MemoryBank* bank : ram.banks) {
+      fit.ram_available += bank->bytes;
+      if (bank == &target.main_bank()) fit.ram_needed += target.stack_bytes + kStaticRamBytes;
+    }
+    if (target.ram.size() > 1) how = ram.plan.spread() ? fmt::format(" (banks {})", bank_list(ram)) : fmt::format(" (bank '{}')", bank_list(ram));
+  }
   if (fit.fits()) {
     fit.text = fmt::format("fits {}: RAM {} of {}{}, flash {} of {}", target.name, format_bytes(fit.ram_needed), format_bytes(fit.ram_available),
-                           bank, format_bytes(fit.flash_needed), format_bytes(fit.flash_available));
+                           how, format_bytes(fit.flash_needed), format_bytes(fit.flash_available));
+    if (fit.patches)
+      fit.text += fmt::format("; the layers {} to {} run in {} strips ({} more MACs, {:.1f} %), else the arena would take {}", blame(fit.patches->patches.first),
+                              blame(fit.patches->patches.last), fit.patches->patches.strips, format_count(fit.patches->extra_macs),
+                              100.0 * static_cast<double>(fit.patches->extra_macs) / static_cast<double>(std::max<std::int64_t>(1, cost.macs)),
+                              format_bytes(cost.peak_ram_bytes));
     return fit;
   }
   fit.text = fmt::format("does not fit {}:", target.name);
-  if (!place.fits)
+  if (!ram.fits())
     fit.text += fmt::format(" the arena takes {}, the RAM{} has room for {} beside stack and static data: {} too much; most is live at {}.",
-                            format_bytes(cost.peak_ram_bytes), bank, format_bytes(place.room()),
+                            format_bytes(cost.peak_ram_bytes), how, format_bytes(place.room()),
                             format_bytes(cost.peak_ram_bytes - place.room()), blame(cost.ram_bottleneck));
   if (fit.flash_needed > fit.flash_available)
     fit.text += fmt::format(" Flash {} needed, {} available, {} too much; the largest layer is {}.", format_bytes(fit.flash_needed),
@@ -137,6 +156,11 @@ nlohmann::json to_json(const Cost& cost, const Lowered& lowered) {
                       {"flash_bottleneck", name(cost.flash_bottleneck)},
                       {"macs_bottleneck", name(cost.macs_bottleneck)},
                       {"layers", nlohmann::json::array()}};
+  nlohmann::json& tensors = j["ram_peak_tensors"] = nlohmann::json::array();
+  for (const int v : cost.plan.peak_node < 0 ? std::vector<int>{} : live_values(cost.plan, cost.plan.peak_node)) {
+    const Placement& p = cost.plan.placements[at(v)];
+    tensors.push_back({{"name", lowered.graph.value_name(v)}, {"offset", p.offset}, {"bytes", p.bytes}});
+  }
   for (const LayerCost& layer : cost.layers) {
     const Node& node = lowered.graph.nodes()[at(layer.node)];
     const Shape& out = lowered.graph.shape(node.outputs[0]);

@@ -11,11 +11,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "micromind/lower/lower.h"
+#include "micromind/memory/patch_search.h"
 #include "micromind/memory/plan.h"
 #include "micromind/targets/target.h"
 
@@ -53,9 +55,11 @@ struct ArenaPlace {
 };
 ArenaPlace place_arena(const Target& target, std::int64_t arena_bytes);
 
-/// Budget against use on a board. RAM: the bank that holds the arena; flash: the linked image.
+/// Budget against use on a board. RAM: the bank or banks that hold the activations (cost/ram_place.h), their patch-wise
+/// execution where nothing else fits; flash: the linked image, with the external flash where there is one.
 struct Fit {
   std::int64_t ram_needed = 0, ram_available = 0, flash_needed = 0, flash_available = 0;
+  std::optional<FoundPatches> patches;  ///< the layers that must run in strips for it to fit
   bool fits() const { return ram_needed <= ram_available && flash_needed <= flash_available; }
   std::string text;  ///< one sentence: fits with what to spare, or what is exceeded by how much and which layer is to blame
 };

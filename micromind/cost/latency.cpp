@@ -12,6 +12,7 @@
 #include "micromind/base/error.h"
 #include "micromind/base/resource.h"
 #include "micromind/base/text.h"
+#include "micromind/cost/flash.h"
 
 namespace micromind {
 namespace {
@@ -48,6 +49,35 @@ std::string_view square_name(Size k) {
   return "";
 }
 
+struct Pixels {
+  std::int64_t all = 0, at_edges = 0;
+};
+
+// Pixels of a convolution's output, `together` at a time: the last ones filled up, and those of groups with a window that
+// leaves the image.
+Pixels count_pixels(const Conv2d& op, const Shape& in, const Shape& out, int together) {
+  const auto inside = [](int o, int stride, int pad, int kernel, int dilation, int extent) {
+    return o * stride >= pad && o * stride - pad + (kernel - 1) * dilation < extent;
+  };
+  const int count = out.height() * out.width();
+  if (count == 1) together = 1;
+  Pixels pixels;
+  for (int first = 0; first < count; first += together) {
+    bool whole = true;
+    for (int i = first; i < std::min(first + together, count); ++i)
+      whole = whole && inside(i / out.width(), op.stride.h, op.padding.top, op.kernel.h, op.dilation.h, in.height()) &&
+              inside(i % out.width(), op.stride.w, op.padding.left, op.kernel.w, op.dilation.w, in.width());
+    pixels.all += together;
+    if (!whole) pixels.at_edges += together;
+  }
+  return pixels;
+}
+
+CyclesByWidth filled_up(FilterRuns filter, const Lanes& lanes) {
+  if (lanes.whole_window) filter = {1, filter.runs * filter.taps};
+  return {{}, filter.runs, filter.taps, lanes.bytes, lanes.outputs};
+}
+
 double number(const nlohmann::json& json, const char* key, std::string_view where) {
   const auto found = json.find(key);
   if (found == json.end() || !found->is_number()) fail(where, "expected a number '{}'", key);
@@ -58,14 +88,20 @@ double number(const nlohmann::json& json, const char* key, std::string_view wher
 }
 
 KernelLatency latency_from(const nlohmann::json& json, const std::string& where) {
-  if (!json.is_object()) fail(where, "expected the five coefficients, found {}", json.dump());
-  return {number(json, "call", where), number(json, "position", where), number(json, "output", where),
-          number(json, "input", where), number(json, "mac", where)};
+  if (!json.is_object()) fail(where, "expected the coefficients, found {}", json.dump());
+  const auto optional = [&](const char* key) { return json.contains(key) ? number(json, key, where) : 0; };
+  return {number(json, "call", where),  number(json, "position", where), number(json, "output", where),
+          number(json, "input", where), number(json, "mac", where),      optional("window"),
+          optional("edge"),             optional("tap")};
 }
 
 nlohmann::json to_json(const KernelLatency& k) {
-  return {
+  nlohmann::json json = {
       {"call", k.call}, {"position", k.position}, {"output", k.output}, {"input", k.input}, {"mac", k.mac}};
+  if (k.window > 0) json["window"] = k.window;
+  if (k.edge > 0) json["edge"] = k.edge;
+  if (k.tap > 0) json["tap"] = k.tap;
+  return json;
 }
 
 constexpr std::array<Core, 7> kCores = {Core::kCortexM0, Core::kCortexM0Plus, Core::kCortexM3,
@@ -85,7 +121,7 @@ std::string_view kernel_variant(const Graph& g, const Node& node) {
   return std::visit(Overloaded{
                         [&](const Conv2d& op) -> std::string_view {
                           if (op.depthwise(in)) return square_name(op.kernel);
-                          if (op.pointwise()) return "pointwise";
+                          if (op.pointwise()) return positions(g.shape(node.outputs[0])) == 1 ? "single" : "pointwise";
                           return op.groups > 1 ? "grouped" : square_name(op.kernel);
                         },
                         [&](const Multiply&) -> std::string_view {
@@ -96,17 +132,41 @@ std::string_view kernel_variant(const Graph& g, const Node& node) {
                     node.op);
 }
 
-LatencyFeatures latency_features(const Graph& g, const Node& node) {
+Lanes lanes_of(Core core) {
+  switch (core) {
+    case Core::kCortexM4:
+    case Core::kCortexM7:
+    case Core::kCortexM33: return {4, 4, 2};
+    case Core::kCortexM55: return {16, 4, 2, true};
+    default: return {};
+  }
+}
+
+LatencyFeatures latency_features(const Graph& g, const Node& node, const Lanes& lanes) {
   if (kernel_of(g, node).empty()) return {};
   const Shape &in = g.shape(node.inputs[0]), &out = g.shape(node.outputs[0]);
-  LatencyFeatures f{1, positions(out), double(out.elements()), double(in.elements()), 0};
+  LatencyFeatures f{1, positions(out), double(out.elements()), double(in.elements()), 0, 0, 0, 0};
   std::visit(Overloaded{
                  [&](const Conv2d& op) {
                    f.work = window_taps(in, out, op.kernel, op.stride, op.dilation, op.padding) *
                             (in.channels() / op.groups) * op.out_channels;
                    if (!op.depthwise(in)) f.positions *= op.groups;
+                   const CyclesByWidth filled = filled_up(filter_runs(op, op.depthwise(in)), lanes);
+                   if (op.groups == 1 || op.depthwise(in)) f.outputs = positions(out) * double(filled.outputs(op.out_channels));
+                   if (op.groups == 1) {
+                     const Pixels pixels = count_pixels(op, in, out, lanes.pixels);
+                     f.windows = double(filled.window(in.channels()) * pixels.all);
+                     f.edges = double(filled.window(in.channels()) * pixels.at_edges);
+                     f.taps = f.windows * double(filled.outputs(op.out_channels));
+                   }
                  },
-                 [&](const Linear& op) { f.work = double(in.elements()) * op.out_features; },
+                 [&](const Linear& op) {
+                   f.work = double(in.elements()) * op.out_features;
+                   const CyclesByWidth filled = filled_up({}, lanes);
+                   f.outputs = double(filled.outputs(op.out_features));
+                   f.windows = double(filled.window(in.elements()));
+                   f.taps = f.windows * f.outputs;
+                 },
                  [&](const MaxPool2d& op) {
                    f.work = window_taps(in, out, op.kernel, op.stride, 1, op.padding) * in.channels();
                  },
@@ -156,25 +216,35 @@ LayerLatency LatencyModel::layer(const Graph& g, const Node& node) const {
   const std::string_view kernel = kernel_of(g, node);
   if (kernel.empty()) return {};
   const LatencyRow& r = row(g, node, kernel);
-  const LatencyFeatures f = latency_features(g, node);
+  const LatencyFeatures f = latency_features(g, node, lanes_of(core_));
   return {r.instructions.at(f), r.cycles.at(f)};
 }
 
-KernelLatency LatencyModel::cycles_by_width(const Graph& g, const Node& node) const {
+CyclesByWidth LatencyModel::cycles_by_width(const Graph& g, const Node& node) const {
   const std::string_view kernel = kernel_of(g, node);
   if (kernel.empty()) return {};
-  const LatencyFeatures f = latency_features(g, node);
-  const Shape& out = g.shape(node.outputs[0]);
+  const LatencyFeatures f = latency_features(g, node, lanes_of(core_));
+  const Shape &in = g.shape(node.inputs[0]), &out = g.shape(node.outputs[0]);
   const std::int64_t macs_of_node = macs(node.op, g.input_shapes(node), g.output_shapes(node));
-  KernelLatency k = row(g, node, kernel).cycles;
+  const auto* conv = std::get_if<Conv2d>(&node.op);
+  const bool depthwise = conv != nullptr && conv->depthwise(in), linear = std::holds_alternative<Linear>(node.op);
+  CyclesByWidth c;
+  if (linear || depthwise || (conv != nullptr && conv->groups == 1))
+    c = filled_up(conv != nullptr ? filter_runs(*conv, depthwise) : FilterRuns{}, lanes_of(core_));
+  KernelLatency& k = c.at;
+  k = row(g, node, kernel).cycles;
   k.call *= f.calls;
   k.position *= f.positions / positions(out);
-  k.output *= f.outputs / double(out.elements());
+  k.output *= f.outputs / (positions(out) * double(c.outputs(out.channels())));
   if (macs_of_node > 0)
     k.mac *= f.work / static_cast<double>(macs_of_node);
   else
     k.output += std::exchange(k.mac, 0) * f.work / double(out.elements());
-  return k;
+  const double windows = positions(out) * double(c.window(in.channels()));  // before pixels are filled up
+  k.window = f.windows > 0 ? (k.window * f.windows + k.edge * f.edges) / windows : 0;
+  k.tap *= f.windows > 0 ? f.windows / windows : 0;
+  k.edge = 0;
+  return c;
 }
 
 std::vector<std::string> latency_model_cores() {

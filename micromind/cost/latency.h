@@ -8,7 +8,10 @@
 // A layer's instructions and cycles are a sum with coefficients of at least 0 that depend on its kernel and
 // structure (kernel size, groups), never on its widths:
 //
-//   call·calls + position·(H'·W') + output·(C'·H'·W') + input·(C·H·W) + mac·work
+//   call·calls + position·(H'·W') + output·(C'·H'·W') + input·(C·H·W) + mac·work + window·windows + tap·taps
+//
+// The last two are of convolutions with more than one input a position (windows are unpacked; kernels that unpack them
+// multiply the padding, too) and 0 elsewhere.
 //
 // so the estimate never falls when a width grows: the scaling search relies on it. Real kernels work in
 // blocks of channels and are not monotone; that is part of the model's error. Cycles are themselves an
@@ -26,27 +29,40 @@
 
 namespace micromind {
 
+/// How the kernels of a core fill up what they work on: runs of a window (FilterRuns) to whole vectors, outputs to fours.
+struct Lanes {
+  int bytes = 1;            ///< of a vector
+  int outputs = 1;          ///< at a time
+  int pixels = 1;           ///< of an image, likewise
+  bool whole_window = false;  ///< a window is one run
+};
+Lanes lanes_of(Core core);
+
 /// What a layer's latency is a sum of.
 struct LatencyFeatures {
   double calls = 0;      ///< of the kernel: 1, or one an input (concat) or output (split)
   double positions = 0;  ///< of the output, for each group or part: H'·W'·groups, H'·W'·calls
-  double outputs = 0;    ///< numbers written
+  double outputs = 0;    ///< numbers written; of convolutions and linear layers filled up
   double inputs = 0;     ///< numbers of the first input
   double work =
       0;  ///< multiply-accumulates or window positions of pooling that meet the image, not its padding
+  double windows = 0;  ///< numbers in all windows of an ungrouped convolution or linear layer, filled up: k²·C·H'·W'
+  double edges = 0;      ///< of these, numbers in windows that leave the image or are computed together with such
+  double taps = 0;     ///< its multiply-accumulates, those of padding and filling included
 };
-LatencyFeatures latency_features(const Graph& lowered,
-                                 const Node& node);  ///< all 0 where nothing runs (flatten)
+LatencyFeatures latency_features(const Graph& lowered, const Node& node,
+                                 const Lanes& lanes);  ///< all 0 where nothing runs (flatten)
 
-/// Structure that decides a kernel's path: "pointwise", "1x1", "3x3", "grouped", "broadcast" …, "" for all
+/// Structure that decides a kernel's path: "pointwise", "single" (that of one pixel), "1x1", "3x3", "grouped", "broadcast" …, "" for all
 /// else.
 std::string_view kernel_variant(const Graph& lowered, const Node& node);
 
 /// Instructions or cycles, each ≥ 0.
 struct KernelLatency {
-  double call = 0, position = 0, output = 0, input = 0, mac = 0;
+  double call = 0, position = 0, output = 0, input = 0, mac = 0, window = 0, edge = 0, tap = 0;
   double at(const LatencyFeatures& f) const {
-    return call * f.calls + position * f.positions + output * f.outputs + input * f.inputs + mac * f.work;
+    return call * f.calls + position * f.positions + output * f.outputs + input * f.inputs + mac * f.work + window * f.windows +
+           edge * f.edges + tap * f.taps;
   }
 };
 
@@ -60,6 +76,17 @@ struct LayerLatency {
   double instructions = 0, cycles = 0;
 };
 
+/// With windows of w(C) = runs · ⌈taps·C⌉ numbers and ⌈·⌉ filling up as Lanes say, a layer's cycles are
+///   call + position·(H'·W') + output·(⌈C'⌉·H'·W') + input·(C·H·W) + mac·MACs + (window + tap·⌈C'⌉)·w(C)·H'·W'
+/// (edges are in `window`).
+struct CyclesByWidth {
+  KernelLatency at;
+  std::int64_t runs = 0, taps = 0;       ///< of a filter (cost/flash.h)
+  std::int64_t run_lanes = 1, output_lanes = 1;
+  std::int64_t outputs(std::int64_t width) const { return (width + output_lanes - 1) / output_lanes * output_lanes; }
+  std::int64_t window(std::int64_t width) const { return runs * ((taps * width + run_lanes - 1) / run_lanes * run_lanes); }
+};
+
 class LatencyModel {
  public:
   LatencyModel() = default;
@@ -69,10 +96,8 @@ class LatencyModel {
   LayerLatency layer(const Graph& lowered, const Node& node) const;
   double layer_cycles(const Graph& lowered, const Node& node) const { return layer(lowered, node).cycles; }
 
-  /// The same cycles as a function of the layer's widths: with its structure as it is, layer_cycles() equals
-  ///   call + position·(H'·W') + output·(C'·H'·W') + input·(C·H·W) + mac·MACs
-  /// (groups, parts, padding and pooling windows are structure: they are in the coefficients).
-  KernelLatency cycles_by_width(const Graph& lowered, const Node& node) const;
+  /// The same cycles as a function of the layer's widths; its structure (groups, parts, padding) is in the coefficients.
+  CyclesByWidth cycles_by_width(const Graph& lowered, const Node& node) const;
   Core core() const { return core_; }
   const std::vector<LatencyRow>& rows() const { return rows_; }
 

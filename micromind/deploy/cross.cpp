@@ -14,15 +14,15 @@
 #include "micromind/base/process.h"
 #include "micromind/base/resource.h"
 #include "micromind/base/text.h"
+#include "micromind/deploy/architecture.h"
 #include "micromind/deploy/emulator.h"
 
 namespace micromind {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kCompiler = "arm-none-eabi-gcc";
-constexpr std::string_view kBoardFolder = "runtime/boards/common/";
-constexpr std::string_view kStackSection = ".stack";
+constexpr std::string_view kBoards = "runtime/boards/", kCommon = "common/";
+constexpr std::string_view kStackSection = ".stack", kExternalSection = ".xflash";
 
 std::string linker_script(const Target& target) {
   std::string text = fmt::format("/* Generated for {}. */\nMEMORY\n{{\n", target.name);
@@ -33,16 +33,18 @@ std::string linker_script(const Target& target) {
   region("flash", "rx", target.flash.address, target.flash.bytes);
   if (target.vectors_address) region("vectors", "rx", *target.vectors_address, 1024);
   for (const MemoryBank& bank : target.ram) region("ram_" + bank.name, "rw", bank.address, bank.bytes);
+  if (target.external_flash) region("xflash", "r", target.external_flash->address, target.external_flash->bytes);
   text += fmt::format(
       "}}\nREGION_ALIAS(\"VECTORS\", {})\nREGION_ALIAS(\"RAM\", ram_{})\nmm_stack_bytes = {};\n\n",
       target.vectors_address ? "vectors" : "flash", target.main_bank().name, target.stack_bytes);
   text += "INCLUDE sections.ld\n\nSECTIONS\n{\n";
+  if (target.external_flash) text += fmt::format("  {0} : ALIGN(8) {{ *({0} {0}.*) . = ALIGN(8); }} > xflash\n", kExternalSection);
   for (const MemoryBank& bank : target.ram)
     text += fmt::format("  .ram.{0} (NOLOAD) : ALIGN(8) {{ *(.ram.{0} .ram.{0}.*) }} > ram_{0}\n", bank.name);
   return text + "}\n";
 }
 
-// The ratio of a SysTick tick to an instruction, reduced so that the division on the chip is by a power of
+// The ratio of a tick of the clock to an instruction, reduced so that the division on the chip is by a power of
 // two.
 std::string machine_header(const Target& target) {
   std::int64_t tick = 1, instruction = 1;
@@ -54,7 +56,7 @@ std::string machine_header(const Target& target) {
     instruction /= common;
   }
   return fmt::format(
-      "/* Generated for {}: instructions = SysTick ticks * numerator / denominator (1/1: ticks are cycles). "
+      "/* Generated for {}: instructions = ticks * numerator / denominator (1/1: ticks are cycles). "
       "*/\n"
       "#ifndef MM_MACHINE_H\n#define MM_MACHINE_H\n\n#define MM_CLOCK_NUMERATOR {}u\n#define "
       "MM_CLOCK_DENOMINATOR {}u\n\n"
@@ -81,12 +83,14 @@ std::vector<fs::path> c_files_below(const fs::path& folder) {
 
 std::vector<std::string> compile_command(const Target& target, const fs::path& sources, const fs::path& build,
                                          const BuildOptions& options) {
-  std::vector<std::string> command = {kCompiler};
+  const Architecture& architecture = architecture_of(target.core);
+  std::vector<std::string> command = {architecture.compiler};
   command.insert(command.end(), target.compiler_flags.begin(), target.compiler_flags.end());
   for (const char* flag : {"-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror",
                            "-ffunction-sections", "-fdata-sections", "-c"})
     command.emplace_back(flag);
   command.push_back(options.optimisation);
+  if (!architecture.c_library) command.push_back("-I" + (build / "board" / "include").string());
   command.push_back("-I" + build.string());
   command.push_back("-I" + sources.string());
   for (const fs::path& folder : options.include_folders)
@@ -136,11 +140,14 @@ void fail_link(const Target& target, const std::string& message) {
   for (std::sregex_iterator it(message.begin(), message.end(), pattern), end; it != end; ++it) {
     const std::string region = (*it)[1];
     const MemoryBank* bank = region == "flash" ? &target.flash : nullptr;
+    if (region == "xflash" && target.external_flash) bank = &*target.external_flash;
     for (const MemoryBank& ram : target.ram)
       if (region == "ram_" + ram.name) bank = &ram;
     if (bank == nullptr) continue;
     text += fmt::format("{}{} of {} ({}) is too small by {} bytes", text.empty() ? "" : "; ",
-                        bank == &target.flash ? "the flash" : fmt::format("RAM bank '{}'", bank->name),
+                        bank == &target.flash ? "the flash"
+                        : region == "xflash"  ? "the external flash"
+                                              : fmt::format("RAM bank '{}'", bank->name),
                         target.name, format_bytes(bank->bytes), format_count(std::stoll((*it)[2])));
   }
   if (text.empty()) fail("cross", "the image for {} does not link:\n{}", target.name, message);
@@ -151,14 +158,17 @@ void fail_link(const Target& target, const std::string& message) {
 
 void link(const Target& target, const fs::path& build, const std::vector<fs::path>& objects,
           double timeout_s) {
-  std::vector<std::string> command = {kCompiler};
+  const Architecture& architecture = architecture_of(target.core);
+  std::vector<std::string> command = {architecture.compiler};
   command.insert(command.end(), target.compiler_flags.begin(), target.compiler_flags.end());
   command.insert(command.end(),
                  {"-nostartfiles", "-nostdlib", "-Wl,--gc-sections", "-Wl,--orphan-handling=error",
                   "-Wl,--no-warn-rwx-segments", "-L" + (build / "board").string(),
                   "-T" + (build / "board" / "memory.ld").string(), "-o", (build / "image.elf").string()});
   for (const fs::path& object : objects) command.push_back(object.string());
-  command.insert(command.end(), {"-Wl,--start-group", "-lc", "-lm", "-lgcc", "-Wl,--end-group"});
+  command.insert(command.end(), {"-Wl,--start-group", "-lgcc"});
+  if (architecture.c_library) command.insert(command.end(), {"-lc", "-lm"});
+  command.emplace_back("-Wl,--end-group");
   const ProcessResult result = run_process(command, {.folder = {}, .timeout_s = timeout_s});
   if (result.timed_out) fail("cross", "linking for {} took longer than {} s", target.name, timeout_s);
   if (result.exit_status != 0) fail_link(target, result.err);
@@ -170,6 +180,8 @@ void measure(const Target& target, BuildResult& result) {
     if (!section.allocated || section.bytes == 0) continue;
     if (section.name == kStackSection) {
       result.stack += section.bytes;
+    } else if (section.name == kExternalSection) {
+      result.external_flash_bytes += section.bytes;
     } else if (!section.in_file) {
       result.bss += section.bytes;
     } else {
@@ -189,9 +201,13 @@ void measure(const Target& target, BuildResult& result) {
 
 std::vector<fs::path> write_board_support(const Target& target, const fs::path& folder) {
   std::vector<fs::path> sources;
+  const std::string own = std::string(architecture_of(target.core).name) + "/";
   for (const CarriedFile& file : resources()) {
-    if (!file.name.starts_with(kBoardFolder)) continue;
-    const fs::path path = folder / file.name.substr(kBoardFolder.size());
+    if (!file.name.starts_with(kBoards)) continue;
+    const std::string_view name = file.name.substr(kBoards.size());
+    const std::string_view room = name.starts_with(kCommon) ? kCommon : std::string_view(own);
+    if (!name.starts_with(room)) continue;
+    const fs::path path = folder / name.substr(room.size());
     write_changed(path, file.content);
     if (path.extension() == ".c") sources.push_back(path);
   }
@@ -208,7 +224,7 @@ BuildResult build_image(const Target& target, const fs::path& sources_folder, co
   if (std::find(levels.begin(), levels.end(), options.optimisation) == levels.end())
     fail_with_hint("cross", name_hint(options.optimisation, levels), "unknown optimisation level '{}'",
                    options.optimisation);
-  need_cross_compiler();
+  need_cross_compiler(target);
   const fs::path build = fs::absolute(build_folder), folder = fs::absolute(sources_folder);
   std::vector<fs::path> sources = c_files_below(folder);
   for (const fs::path& extra : options.extra_sources) sources.push_back(fs::absolute(extra));
@@ -231,27 +247,20 @@ BuildResult build_image(const Target& target, const fs::path& sources_folder, co
 }
 
 void need_buildable(const Target& target) {
-  if (is_cortex_m(target.core)) return;
-  const std::string compile =
-      fmt::format("{} {}", core_compiler(target.core), fmt::join(target.compiler_flags, " "));
-  fail_with_hint("cross",
-                 fmt::format("the C code is the same for every core: deploy to stm32h743, then compile "
-                             "model.c of that folder with {}; "
-                             "micromind inspect --target says whether a network fits",
-                             compile),
-                 "{} is no Cortex-M (its core is {}): images are built and emulated for Cortex-M only",
-                 target.name, core_name(target.core));
+  architecture_of(target.core);
 }
 
-void need_cross_compiler() {
-  if (!find_program(kCompiler))
-    fail_with_hint("cross", "install it: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
-                   "the cross compiler {} is not in PATH", kCompiler);
+void need_cross_compiler(const Target& target) {
+  const Architecture& architecture = architecture_of(target.core);
+  if (!find_program(architecture.compiler))
+    fail_with_hint("cross", fmt::format("install it: apt install {}", architecture.compiler_packages),
+                   "the cross compiler {} is not in PATH", architecture.compiler);
 }
 
-std::string cross_compiler_version() {
-  need_cross_compiler();
-  const std::string text = run_process({kCompiler, "--version"}, {.folder = {}, .timeout_s = 30}).out;
+std::string cross_compiler_version(const Target& target) {
+  need_cross_compiler(target);
+  const std::string text =
+      run_process({architecture_of(target.core).compiler, "--version"}, {.folder = {}, .timeout_s = 30}).out;
   return text.substr(0, text.find('\n'));
 }
 

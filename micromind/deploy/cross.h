@@ -1,13 +1,14 @@
-// Builds C sources into an image for a target with arm-none-eabi-gcc, and says what its flash and RAM hold.
+// Builds C sources into an image for a target with its core's compiler (arm-none-eabi-gcc,
+// riscv64-unknown-elf-gcc), and says what its flash and RAM hold.
 //
 //   const Target target = emulation_target(load_target("stm32h743"));
 //   const BuildResult built = build_image(target, "c/", "build/");       // c/*.c define main()
 //   built.flash_bytes, built.image.symbols …
 //
-// Start-up code, linker script and the helpers of runtime/boards/common (semihosting, instruction clock,
-// stack mark, printing) are written to BUILD/board and linked in; sources include them as "board/print.h". A
+// Start-up code, linker script and the helpers of runtime/boards (semihosting, instruction clock, stack mark,
+// printing: common, and what differs by architecture in a folder of its own) are written to BUILD/board and linked in; sources include them as "board/print.h". A
 // variable goes to another RAM bank than the first by __attribute__((section(".ram.<bank>"))): such memory is
-// neither zeroed nor initialised. Only memcpy, memset and the other plain functions of the C library link:
+// neither zeroed nor initialised. Constants go to the target's external flash by section(".xflash"). Only memcpy, memset and the other plain functions of the C library link:
 // printf, malloc and what else needs an operating system do not.
 #pragma once
 
@@ -41,6 +42,7 @@ struct BuildResult {
   std::int64_t bss = 0;          ///< variables without content, those of all banks; without the stack
   std::int64_t stack = 0;        ///< reserved
   std::int64_t flash_bytes = 0;  ///< text + data: what is programmed
+  std::int64_t external_flash_bytes = 0;  ///< constants of section ".xflash", not part of text
   std::int64_t ram_bytes() const { return data + bss + stack; }
   std::vector<BankUse> banks;  ///< the target's, in its order
   ElfImage image;              ///< sections and symbols with sizes
@@ -57,14 +59,13 @@ BuildResult build_image(const Target& target, const std::filesystem::path& sourc
 std::vector<std::filesystem::path> write_board_support(const Target& target,
                                                        const std::filesystem::path& folder);
 
-/// Throws Error, saying what can be done instead, when start-up code and linker script do not suit the
-/// target's core.
+/// Throws Error for a core that no image is built for: the host's.
 void need_buildable(const Target& target);
 
-/// Throws Error, naming the package, when the cross compiler is missing.
-void need_cross_compiler();
+/// Throws Error, naming the package, when the cross compiler of the target's core is missing.
+void need_cross_compiler(const Target& target);
 
-/// First line of `arm-none-eabi-gcc --version`. Throws Error when it is missing.
-std::string cross_compiler_version();
+/// First line of the compiler's --version: "arm-none-eabi-gcc (15:12.2.rel1-1) 12.2.1 20221205". Throws Error when it is missing.
+std::string cross_compiler_version(const Target& target);
 
 }  // namespace micromind

@@ -10,11 +10,13 @@
 #include "micromind/base/text.h"
 #include "micromind/cost/cost.h"
 #include "micromind/deploy/cross.h"
+#include "micromind/deploy/cycle_model.h"
 #include "micromind/deploy/emit.h"
 #include "micromind/deploy/emulator.h"
+#include "micromind/deploy/flash_parts.h"
 #include "micromind/deploy/harness.h"
+#include "micromind/deploy/profile.h"
 #include "micromind/lower/lower.h"
-#include "micromind/quantize/executor.h"
 
 namespace micromind {
 namespace {
@@ -37,96 +39,55 @@ void check_inputs(const Model& model, const std::vector<ByteTensor>& inputs) {
            expected);
 }
 
-// Fails before anything is built when plan or estimate exceed the board.
-void check_room(const Cost& cost, const Lowered& lowered, const Target& target) {
-  arena_bank(target, cost.peak_ram_bytes);
-  const Fit fit = check_fit(cost, lowered, target);
-  if (fit.flash_needed > fit.flash_available)
-    fail_with_hint("deploy", "a smaller network, or a board with more flash", "the model does not fit {}: {}",
-                   target.name, fit.text);
+// The outputs of strips are those of the network as it was given.
+void compare_whole(const Model& whole, const std::vector<ByteTensor>& inputs, const CoreRun& run, Deployment& d) {
+  const Proof of_whole = prove(whole, inputs, {run.outputs, {}, {}});
+  d.outputs_identical = std::min(d.outputs_identical, of_whole.outputs_identical);
+  if (d.first_difference.empty() && !of_whole.first_difference.empty()) d.first_difference = "without patches: " + of_whole.first_difference;
 }
 
-class Host {
- public:
-  explicit Host(const Model& model) : model_(model), executor_(model) {}
-
-  ByteTensor run(const ByteTensor& input, const Int8Executor::Observer& observer = {}) {
-    auto from = input.begin();
-    for (std::size_t k = 0; k < model_.graph.inputs().size(); ++k) {
-      const std::span<std::int8_t> to = executor_.input(k);
-      std::copy_n(from, to.size(), to.begin());
-      from += static_cast<std::ptrdiff_t>(to.size());
-    }
-    executor_.run(observer);
-    ByteTensor all;
-    for (std::size_t k = 0; k < model_.graph.outputs().size(); ++k) {
-      const std::span<const std::int8_t> out = executor_.output(k);
-      all.insert(all.end(), out.begin(), out.end());
-    }
-    return all;
-  }
-
- private:
-  const Model& model_;
-  Int8Executor executor_;
-};
-
-std::string difference(const std::string& where, std::span<const std::int8_t> host,
-                       std::span<const std::int8_t> core) {
-  const auto [h, c] = std::mismatch(host.begin(), host.end(), core.begin(), core.end());
-  if (h == host.end() || c == core.end())
-    return fmt::format("{}: {} bytes on the host, {} on the core", where, host.size(), core.size());
-  return fmt::format("{}, byte {}: {} on the host, {} on the core", where, h - host.begin(), *h, *c);
-}
-
-std::vector<LayerMeasurement> describe_layers(const Graph& graph) {
-  std::vector<LayerMeasurement> layers;
-  for (const Node& node : graph.nodes())
-    layers.push_back({node.name, std::string(kernel_of(graph, node)),
-                      macs(node.op, graph.input_shapes(node), graph.output_shapes(node)), 0, false});
-  return layers;
-}
-
-// Layer by layer, the first input.
-void compare_layers(const Model& model, Host& host, const ByteTensor& input, const CoreTrace& trace,
-                    Deployment& d) {
-  std::vector<ByteTensor> values;
-  host.run(input,
-           [&](int, std::span<const std::int8_t> bytes) { values.emplace_back(bytes.begin(), bytes.end()); });
-  std::size_t event = 0;
-  d.layers = describe_layers(model.graph);
-  for (std::size_t i = 0; i < d.layers.size(); ++i) {
-    LayerMeasurement& layer = d.layers[i];
-    layer.identical = true;
-    for (std::size_t k = 0; k < model.graph.nodes()[i].outputs.size(); ++k, ++event) {
-      layer.instructions += trace.instructions[event];
-      if (values[event] == trace.values[event]) continue;
-      layer.identical = false;
-      if (d.first_difference.empty())
-        d.first_difference =
-            difference(fmt::format("layer {} '{}' ({}), output {}", i, layer.name, layer.kernel, k),
-                       values[event], trace.values[event]);
-    }
-  }
-}
-
-void compare_outputs(Host& host, const std::vector<ByteTensor>& inputs, const CoreRun& run, Deployment& d) {
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const ByteTensor expected = host.run(inputs[i]);
-    ++d.outputs_compared;
-    if (expected == run.outputs[i])
-      ++d.outputs_identical;
-    else if (d.first_difference.empty())
-      d.first_difference = difference(fmt::format("outputs of input {}", i), expected, run.outputs[i]);
-  }
+void note_placement(const PlacedModel& placed, Deployment& d) {
+  for (std::size_t k = 0; k < placed.banks.size(); ++k) d.arenas.push_back({placed.banks[k], placed.cost.plan.bank_bytes[k]});
+  d.arena_bank = placed.banks.front();
+  d.arena_without_patches_bytes = placed.arena_without_patches;
+  if (!placed.patches) return;
+  const auto name = [&](int strip) {
+    for (const Node& node : placed.model.graph.nodes())
+      if (const auto end = node.name.rfind(fmt::format(".strip{}", strip)); end != std::string::npos && !is_view(node.op)) return node.name.substr(0, end);
+    return std::string();
+  };
+  d.patches = placed.patches->patches.strips;
+  d.patches_first = name(0);
+  for (const Node& node : placed.model.graph.nodes())
+    if (std::holds_alternative<JoinRows>(node.op)) d.patches_last = node.name.substr(0, node.name.size() - std::string_view(".join").size());
+  d.extra_macs = placed.patches->extra_macs;
 }
 
 void measure_image(const BuildResult& built, Deployment& d) {
   d.flash_bytes = built.flash_bytes;
+  d.external_flash_bytes = built.external_flash_bytes;
   const ElfSection* constants = built.image.section(".rodata");
   d.constant_bytes = constants == nullptr ? 0 : constants->bytes;
   d.code_bytes = built.text - d.constant_bytes;
   d.data_bss_bytes = built.data + built.bss - d.arena_bytes;
+}
+
+// By class, layer by layer, where there is a table of cycles and the plugin that counts.
+std::vector<InstructionCounts> count_classes(const Harness& harness, const Target& machine, const ByteTensor& input) {
+  if (cycle_table(machine.core) == nullptr || !has_plugin()) return {};
+  return profile_layers(harness, machine, input);
+}
+
+// Classes come from a build with MODEL_TRACE, which may execute other instructions than one without: the sum keeps that build's cycles an
+// instruction and takes the instructions of the run without trace.
+void estimate_layers(const std::vector<InstructionCounts>& classes, Core core, Deployment& d) {
+  double cycles = 0, instructions = 0;
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    d.layers[i].cycles = estimate_cycles(classes[i], *cycle_table(core));
+    cycles += *d.layers[i].cycles;
+    instructions += static_cast<double>(classes[i].total());
+  }
+  if (instructions > 0) d.cycles_by_class = cycles / instructions * static_cast<double>(d.instructions);
 }
 
 std::vector<ByteTensor> stored_inputs(const std::vector<ByteTensor>& inputs) {
@@ -137,13 +98,6 @@ std::vector<ByteTensor> stored_inputs(const std::vector<ByteTensor>& inputs) {
 }
 
 }  // namespace
-
-void compare(const Model& model, const std::vector<ByteTensor>& inputs, const CoreRun& run,
-             const CoreTrace& trace, Deployment& d) {
-  Host host(model);
-  compare_layers(model, host, inputs.front(), trace, d);
-  compare_outputs(host, inputs, run, d);
-}
 
 double cycles_per_instruction(Core core) {
   switch (core) {
@@ -167,56 +121,68 @@ double cycles_per_instruction(Core core) {
 
 void check_deploy_tools(const Target& target, bool emulate) {
   need_buildable(target);
-  need_cross_compiler();
+  need_cross_compiler(target);
   if (!emulate) return;
   emulation_target(target);
-  need_emulator();
+  need_emulator(target);
 }
 
-Deployment deploy(const Model& model, const Target& target, const std::filesystem::path& folder,
+Deployment deploy(const Model& whole, const Target& target, const std::filesystem::path& folder,
                   const std::vector<std::vector<std::int8_t>>& inputs, const DeployOptions& options) {
   check_deploy_tools(target, options.emulate);
   const auto say = [&](const std::string& line) {
     if (options.progress) options.progress(line);
   };
-  if (options.emulate || !inputs.empty()) check_inputs(model, inputs);
-  EmitOptions emit;
-  emit.test_inputs = stored_inputs(inputs);
-  const std::vector<EmittedFile> files = emit_c(model, emit);  // also checks the model
+  if (options.emulate || !inputs.empty()) check_inputs(whole, inputs);
+  check_emittable(whole);
   const Target machine = options.emulate ? emulation_target(target) : target;
-  const Lowered lowered = as_lowered(model.graph);
-  const Cost cost = estimate_cost(model.graph, lowered);
-  check_room(cost, lowered, target);
+  const PlacedModel placed = place_model(whole, target, options.placement);
+  const Model& model = placed.model;
+  const Cost& cost = placed.cost;
+  EmitOptions emit;
+  emit.prefix = options.name;
+  emit.projects = options.projects;
+  emit.test_inputs = stored_inputs(inputs);
+  emit.plan = cost.plan;
+  emit.external_weights = placed.external;
+  const std::vector<EmittedFile> files = emit_c(model, emit);
 
   Deployment d;
   d.target = target.name;
   d.core = core_name(target.core);
   d.machine = machine.emulator ? machine.emulator->machine : "";
-  d.compiler = cross_compiler_version();
+  d.compiler = cross_compiler_version(target);
   d.arena_bytes = cost.plan.arena_bytes;
   d.arena_lower_bound_bytes = cost.plan.lower_bound_bytes;
-  d.arena_bank = arena_bank(target, cost.plan.arena_bytes).name;
+  note_placement(placed, d);
   d.flash_estimate_bytes = cost.flash_bytes;
   d.macs = cost.macs;
   d.layers = describe_layers(model.graph);
 
   write_files(files, folder);
   const TemporaryFolder work("micromind-deploy");
-  const Harness harness{model, cost.plan, std::filesystem::absolute(folder), work.path()};
+  const Harness harness{model, cost.plan, std::filesystem::absolute(folder), work.path(), placed.banks, options.name};
   say(fmt::format("building for {}", target.name));
-  measure_image(build_size_image(harness, target), d);
+  const BuildResult built = build_size_image(harness, target);
+  measure_image(built, d);
+  d.flash_parts = flash_parts(model, built);
   if (options.emulate) {
     say(fmt::format("running {} inputs on {} ({})", inputs.size(), d.machine, d.core));
     auto trace =
-        std::async(std::launch::async, [&] { return trace_on_core(harness, machine, inputs.front()); });
+        std::async(std::launch::async, [&] { return trace_on_core(harness, machine, {inputs.front()}); });
     const CoreRun run = run_on_core(harness, machine, inputs);
+    const std::vector<InstructionCounts> classes = count_classes(harness, machine, inputs.front());
     d.instructions = run.instructions;
     d.instructions_most = run.instructions_most;
     d.stack_bytes = run.stack_bytes;
+    d.arena_used_bytes = run.arena_used_bytes;
     d.cycles_estimate =
         std::llround(static_cast<double>(run.instructions) * cycles_per_instruction(target.core));
     say("comparing layer by layer");
-    compare(model, inputs, run, trace.get(), d);
+    d.outputs = run.outputs;
+    static_cast<Proof&>(d) = prove(model, inputs, chip_values(run, trace.get()));
+    if (placed.patches) compare_whole(whole, inputs, run, d);
+    estimate_layers(classes, target.core, d);
   }
   emit.figures =
       EmittedFigures{d.target, d.compiler, d.flash_bytes, d.code_bytes, d.stack_bytes, d.instructions};
@@ -227,11 +193,11 @@ Deployment deploy(const Model& model, const Target& target, const std::filesyste
 nlohmann::json to_json(const Deployment& d) {
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerMeasurement& l : d.layers)
-    layers.push_back({{"name", l.name},
-                      {"kernel", l.kernel},
-                      {"macs", l.macs},
-                      {"instructions", l.instructions},
-                      {"identical", l.identical}});
+    layers.push_back(to_json(l));
+  nlohmann::json arenas = nlohmann::json::array();
+  for (const Deployment::Arena& arena : d.arenas) arenas.push_back({{"bank", arena.bank}, {"bytes", arena.bytes}});
+  nlohmann::json parts = nlohmann::json::array();
+  for (const FlashPart& p : d.flash_parts) parts.push_back({{"kind", p.kind}, {"name", p.name}, {"bytes", p.bytes}});
   nlohmann::json json = {{"target", d.target},
                          {"core", d.core},
                          {"machine", d.machine},
@@ -239,19 +205,30 @@ nlohmann::json to_json(const Deployment& d) {
                          {"arena_bytes", d.arena_bytes},
                          {"arena_lower_bound_bytes", d.arena_lower_bound_bytes},
                          {"arena_bank", d.arena_bank},
+                         {"arenas", std::move(arenas)},
+                         {"patches", d.patches},
+                         {"patches_first_layer", d.patches_first},
+                         {"patches_last_layer", d.patches_last},
+                         {"patches_extra_macs", d.extra_macs},
+                         {"patches_extra_macs_percent", d.macs > 0 ? 100.0 * static_cast<double>(d.extra_macs) / static_cast<double>(d.macs) : 0.0},
+                         {"arena_without_patches_bytes", d.arena_without_patches_bytes},
                          {"flash_bytes", d.flash_bytes},
+                         {"external_flash_bytes", d.external_flash_bytes},
                          {"flash_estimate_bytes", d.flash_estimate_bytes},
                          {"constant_bytes", d.constant_bytes},
                          {"code_bytes", d.code_bytes},
                          {"data_bss_bytes", d.data_bss_bytes},
+                         {"arena_used_bytes", d.arena_used_bytes},
                          {"stack_bytes", d.stack_bytes},
                          {"instructions", d.instructions},
                          {"instructions_most", d.instructions_most},
                          {"cycles_estimate", nullptr},
+                         {"cycles_by_class_estimate", d.cycles_by_class > 0 ? nlohmann::json(d.cycles_by_class) : nlohmann::json(nullptr)},
                          {"macs", d.macs},
                          {"outputs_compared", d.outputs_compared},
                          {"outputs_identical", d.outputs_identical},
                          {"first_difference", d.first_difference},
+                         {"flash_parts", std::move(parts)},
                          {"layers", std::move(layers)}};
   if (d.cycles_estimate > 0) json["cycles_estimate"] = d.cycles_estimate;
   return json;

@@ -1,5 +1,5 @@
-// Reads what a linked 32-bit Arm image holds: sections and symbols with their sizes (ELF: TIS 1.2, Arm
-// AAELF32).
+// Reads what a linked image for Arm or RISC-V holds: sections and symbols with their sizes (ELF: TIS 1.2, Arm
+// AAELF32, RISC-V ELF psABI; 64-bit files: System V ABI). Everything that we build lies below 2^32.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ struct ElfImage {
   const ElfSymbol* function_at(std::uint32_t address) const;  ///< the one that contains the address, or null
 };
 
-/// Throws Error when the bytes are no 32-bit little-endian Arm ELF file or one of its tables leaves the file.
+/// Throws Error when the bytes are no little-endian ELF file of these processors or one of its tables leaves the file.
 ElfImage parse_elf(std::span<const std::uint8_t> bytes, std::string_view origin);
 ElfImage read_elf(const std::filesystem::path& path);
 

@@ -7,16 +7,80 @@
 #include "micromind/base/error.h"
 #include "micromind/base/file.h"
 #include "micromind/base/resource.h"
+#include "micromind/base/text.h"
 #include "micromind/deploy/emit_names.h"
 #include "micromind/deploy/emit_program.h"
 #include "micromind/lower/lower.h"
+#include "micromind/memory/views.h"
 
 namespace micromind {
 namespace {
 
 constexpr std::string_view kKernelFolder = "runtime/kernels/";
 
-void check(const Model& model) {
+std::optional<PackedWeights> packed_weights(const Model& model, const Node& node, const KernelCall& call) {
+  return std::visit(
+      [&](const auto& c) -> std::optional<PackedWeights> {
+        using Call = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<Call, ConvCall> || std::is_same_v<Call, DepthwiseCall> || std::is_same_v<Call, LinearCall>)
+          return pack_weights(c.params, c.requantization,
+                              find(model.weights, node.name + ".weight").template values<std::int8_t>(),
+                              find(model.weights, node.name + ".bias").template values<std::int32_t>());
+        return std::nullopt;
+      },
+      call);
+}
+
+// Strips of a layer have equal weights and factors: they are written once.
+bool same_constants(const Program& p, std::size_t a, std::size_t b) {
+  if (p.calls[a].index() != p.calls[b].index()) return false;
+  return std::visit(
+      [&](const auto& call) {
+        using Call = std::decay_t<decltype(call)>;
+        const Call& other = std::get<Call>(p.calls[b]);
+        if constexpr (std::is_same_v<Call, ConvCall> || std::is_same_v<Call, DepthwiseCall> || std::is_same_v<Call, LinearCall>) {
+          const auto array = [&](std::size_t node, const char* suffix) -> const Array& {
+            return find(p.model.weights, p.graph().nodes()[node].name + suffix);
+          };
+          return array(a, ".weight") == array(b, ".weight") && array(a, ".bias") == array(b, ".bias") &&
+                 call.requantization == other.requantization && p.packed[a] == p.packed[b];
+        } else if constexpr (std::is_same_v<Call, TableCall>) {
+          return call.table == other.table;
+        } else {
+          return false;
+        }
+      },
+      p.calls[a]);
+}
+std::size_t constants_holder(const Program& p, std::size_t node) {
+  for (std::size_t i = 0; i < node; ++i)
+    if (same_constants(p, i, node)) return i;
+  return node;
+}
+
+// Views must lie where the memory plan says that their bytes are.
+void check_views(const Program& p) {
+  const std::vector<View> views = find_views(p.graph());
+  for (std::size_t v = 0; v < views.size(); ++v)
+    if (const Placement &own = p.place(static_cast<int>(v)), &host = p.place(views[v].host);
+        own.offset != host.offset + views[v].offset || own.bank != host.bank)
+      fail("emit", "{}: it should share memory with {}", p.graph().value_name(static_cast<int>(v)), p.graph().value_name(views[v].host));
+}
+
+// The header and those that it includes.
+void add_with_includes(const std::string& file, std::set<std::string>& files) {
+  if (!files.insert(file).second) return;
+  const std::string_view content = resource(std::string(kKernelFolder) + file);
+  static constexpr std::string_view key = "#include \"";
+  for (std::size_t at = content.find(key); at != std::string_view::npos; at = content.find(key, at)) {
+    at += key.size();
+    add_with_includes(std::string(content.substr(at, content.find('"', at) - at)), files);
+  }
+}
+
+}  // namespace
+
+void check_emittable(const Model& model) {
   const Graph& g = model.graph;
   if (!is_quantized(model)) fail_with_hint("emit", "quantise it first", "{}: the model is not int8", g.name);
   if (g.nodes().empty()) fail("emit", "{}: the network has no operator", g.name);
@@ -34,26 +98,18 @@ void check(const Model& model) {
   not_yet(!g.mutable_parameters().empty(), "mutable parameters");
 }
 
-// The header and those that it includes.
-void add_with_includes(const std::string& file, std::set<std::string>& files) {
-  if (!files.insert(file).second) return;
-  const std::string_view content = resource(std::string(kKernelFolder) + file);
-  static constexpr std::string_view key = "#include \"";
-  for (std::size_t at = content.find(key); at != std::string_view::npos; at = content.find(key, at)) {
-    at += key.size();
-    add_with_includes(std::string(content.substr(at, content.find('"', at) - at)), files);
-  }
-}
-
-}  // namespace
-
 Program make_program(const Model& model, const EmitOptions& options) {
   check_prefix(options.prefix);
-  check(model);
+  for (const std::string& kind : options.projects)
+    if (std::find(project_kinds().begin(), project_kinds().end(), kind) == project_kinds().end())
+      fail_with_hint("emit", name_hint(kind, project_kinds()), "'{}' is no kind of project", kind);
+  check_emittable(model);
   const Graph& g = model.graph;
   Program p{
-      model, options, plan_memory(g), {}, {}, {}, {}, {}, options.prefix, upper_case(options.prefix), {}, {},
-      0,     0};
+      model, options, options.plan ? *options.plan : plan_memory(g), {}, {}, {}, {}, {}, options.prefix, upper_case(options.prefix), {}, {},
+      0,     0, {}, {}};
+  if (p.plan.placements.size() != g.values().size() || p.plan.bank_bytes.empty())
+    fail("emit", "{}: the memory plan is of another graph", g.name);
   if (p.plan.arena_bytes > std::numeric_limits<std::int32_t>::max())
     fail("emit", "{}: an arena of {} bytes is more than 2^31 - 1", g.name, p.plan.arena_bytes);
   Identifiers node_ids, value_ids, inputs(Identifiers::Case::lower), outputs(Identifiers::Case::lower);
@@ -62,12 +118,12 @@ Program make_program(const Model& model, const EmitOptions& options) {
     const Node& node = g.nodes()[i];
     p.calls.push_back(kernel_call(model, node));
     p.nodes.push_back(node_ids.make(node.name));
+    p.packed.push_back(pack_for_cores(model, node, p.calls.back()));
     p.macs += macs(node.op, g.input_shapes(node), g.output_shapes(node));
-    if (!std::holds_alternative<NoCall>(p.calls.back()))
-      kernels.emplace(kernel_of(g, node));
-    else if (p.place(node.inputs[0]).offset != p.place(node.outputs[0]).offset)
-      fail("emit", "{}: its input and output should share memory", node.name);
+    p.holder.push_back(constants_holder(p, i));
+    if (!std::holds_alternative<NoCall>(p.calls.back())) kernels.emplace(kernel_of(g, node));
   }
+  check_views(p);
   p.entries = make_entries(g, p.plan);
   p.kernels.assign(kernels.begin(), kernels.end());
   for (std::size_t v = 0; v < g.values().size(); ++v)
@@ -125,12 +181,18 @@ std::string describe(const Graph& graph, const Node& node) {
           [&](const AdaptiveAvgPool2d&) { return std::string("adaptive average pool"); },
           [&](const Upsample& op) { return size("upsample by ", op.scale); },
           [&](const Pad& op) { return "pad" + padding(op.padding); },
+          [&](const TakeRows& op) { return fmt::format("rows {} to {}", op.first, op.first + op.count - 1); },
+          [&](const JoinRows&) { return std::string("the strips' rows joined"); },
           [&](const auto&) { return std::string(op_name(node.op)); },
       },
       node.op);
 }
 
 std::string with_prefix(std::string text, const Program& program) {
+  return with_prefix(std::move(text), program.prefix);
+}
+
+std::string with_prefix(std::string text, const std::string& prefix) {
   const auto in_word = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
   };
@@ -143,10 +205,10 @@ std::string with_prefix(std::string text, const Program& program) {
     }
     text = out.append(text, done);
   };
-  if (program.prefix == "model") return text;
-  replace("MODEL_", program.upper + "_");
+  if (prefix == "model") return text;
+  replace("MODEL_", upper_case(prefix) + "_");
   for (const char* end : {"_", ".h", ".c", ".o", ".a"})
-    replace(std::string("model") + end, program.prefix + end);
+    replace(std::string("model") + end, prefix + end);
   return text;
 }
 
@@ -157,9 +219,12 @@ std::vector<EmittedFile> emit_c(const Model& model, const EmitOptions& options) 
   files.push_back({program.prefix + ".c", emit_source(program)});
   std::set<std::string> headers;
   for (const std::string& kernel : program.kernels) add_with_includes(kernel + ".h", headers);
+  for (const std::string& header : variant_headers(program)) add_with_includes(header, headers);
   for (const std::string& header : headers)
     files.push_back({"kernels/" + header, std::string(resource(std::string(kKernelFolder) + header))});
   for (EmittedFile& file : emit_project(program)) files.push_back(std::move(file));
+  if (program.banks() == 1)  // the protocol knows one arena
+    for (EmittedFile& file : emit_serial(program)) files.push_back(std::move(file));
   return files;
 }
 

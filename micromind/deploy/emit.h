@@ -8,6 +8,8 @@
 //   out/model.c            constants and one call a layer; asserts the arena's size at compile time
 //   out/kernels/…          the runtime kernels that the model uses, and no others
 //   out/CMakeLists.txt, out/Makefile, out/README.md
+//   out/serial/…           validation on a board over a serial line: two functions to fill in
+//   out/library.properties, out/examples/…; out/zephyr/…      when asked for (EmitOptions::projects)
 //   out/test/…             self test: stored inputs, every output byte compared, the first layer that differs
 //   named
 //
@@ -41,7 +43,18 @@ struct EmitOptions {
   /// random ones.
   std::vector<std::vector<std::int8_t>> test_inputs;
   std::optional<EmittedFigures> figures;
+  /// Where values lie, made for this very graph: over several RAM banks, model_run() takes an arena for each.
+  /// Absent: plan_memory().
+  std::optional<MemoryPlan> plan = {};
+  /// Names of nodes whose weights are defined with MODEL_EXTERNAL_CONSTANT: section ".xflash" on Arm and RISC-V.
+  std::vector<std::string> external_weights = {};
+  /// Besides CMake and make, which are always there: "arduino" (the folder is an Arduino library), "zephyr" (and a Zephyr module).
+  std::vector<std::string> projects;
+  bool among_others = false;  ///< one of several models in a folder (emit_models.h), whose README.md says how to build them
 };
+
+/// Names of EmitOptions::projects.
+const std::vector<std::string>& project_kinds();
 
 struct EmittedFile {
   std::string name, content;  ///< name relative to the folder: "kernels/conv2d_s8.h"
@@ -51,6 +64,9 @@ struct EmittedFile {
 /// int8, that has no operator or output, for an entry point that cannot run on its own in the arena, and for
 /// what cannot be emitted yet (states, mutable parameters).
 std::vector<EmittedFile> emit_c(const Model& model, const EmitOptions& options = {});
+
+/// Throws the Error that emit_c() would throw for the model itself; quick.
+void check_emittable(const Model& model);
 
 /// Writes them below `folder`, each atomically; kernels that an earlier model left there and this one does
 /// without go.

@@ -1,5 +1,6 @@
 // A node's constants as C: weights, biases, multipliers, tables and the kernel's parameter struct. The values
 // are those of KernelCall (quantize/calls.h), which the host passes to the same kernels.
+#include <algorithm>
 #include <charconv>
 #include <tuple>
 
@@ -33,7 +34,10 @@ class Definitions {
   Definitions(const Program& program, std::size_t node, bool count_only)
       : program_(program),
         node_(program.graph().nodes()[node]),
+        packed_(program.packed[node]),
         id_(program.nodes[node]),
+        holder_(program.nodes[program.holder[node]]),
+        shares_(program.holder[node] != node),
         count_only_(count_only) {}
 
   std::string text;
@@ -43,7 +47,7 @@ class Definitions {
   void operator()(const DepthwiseCall& c) { weighted(c.params, c.requantization); }
   void operator()(const LinearCall& c) { weighted(c.params, c.requantization); }
   void operator()(const TableCall& c) {
-    array("table", c.table.data(), c.table.size());
+    if (!shares_) array("table", c.table.data(), c.table.size());
     parameters(c.params);
   }
   void operator()(const ConcatCall& c) { each(c.params); }
@@ -55,15 +59,42 @@ class Definitions {
   }
 
  private:
+  bool external() const {
+    const std::vector<std::string>& names = program_.options.external_weights;
+    return std::find(names.begin(), names.end(), node_.name) != names.end();
+  }
   template <class Params>
   void weighted(const Params& params, const Requantization& requantization) {
+    if (shares_) return parameters(params);
     const auto weights = find(program_.model.weights, node_.name + ".weight").values<std::int8_t>();
     const auto bias = find(program_.model.weights, node_.name + ".bias").values<std::int32_t>();
-    array("weights", weights.data(), weights.size());
-    array("bias", bias.data(), bias.size());
-    array("multiplier", requantization.multiplier.data(), requantization.multiplier.size());
-    array("shift", requantization.shift.data(), requantization.shift.size());
+    const std::int64_t before = bytes;
+    std::int64_t most = 0;
+    bool any = false;
+    for (std::size_t v = 0; v < kCoreVariants.size(); ++v) {
+      if (!packed_[v]) continue;
+      text += fmt::format("#{} {}\n", any ? "elif" : "if", kCoreVariants[v].macro);
+      arrays(packed_[v]->bytes, packed_[v]->bias, packed_[v]->requantization, "__attribute__((aligned(8))) ");
+      most = std::max(most, bytes - before);
+      bytes = before;
+      any = true;
+    }
+    if (any) text += "#else\n";
+    arrays(weights, bias, requantization, "");
+    bytes = std::max(bytes, before + most);
+    if (any) text += "#endif\n";
     parameters(params);
+  }
+  void arrays(std::span<const std::int8_t> weights, std::span<const std::int32_t> bias, const Requantization& r,
+              std::string_view attribute) {
+    array("weights", weights.data(), weights.size(), attribute);
+    if (bias.empty()) {  // they lie among the weights
+      for (const char* member : {"bias", "multiplier", "shift"}) text += fmt::format("#define {}_{} NULL\n", id_, member);
+      return;
+    }
+    array("bias", bias.data(), bias.size());
+    array("multiplier", r.multiplier.data(), r.multiplier.size());
+    array("shift", r.shift.data(), r.shift.size());
   }
   template <class Params>
   void each(const std::vector<Params>& list) {
@@ -71,12 +102,12 @@ class Definitions {
   }
 
   template <class T>
-  void array(std::string_view member, const T* values, std::size_t count) {
+  void array(std::string_view member, const T* values, std::size_t count, std::string_view attribute = "") {
     if (count == 0) fail("emit", "{}: no values for '{}'", node_.name, member);
     bytes += static_cast<std::int64_t>(count * sizeof(T));
     if (count_only_) return;
-    text += fmt::format("{}_CONSTANT {} {}_{}[{}] = {{\n", program_.upper,
-                        sizeof(T) == 1 ? "int8_t" : "int32_t", id_, member, count);
+    text += fmt::format("{}_{}CONSTANT {} {}{}_{}[{}] = {{\n", program_.upper, member == "weights" && external() ? "EXTERNAL_" : "",
+                        sizeof(T) == 1 ? "int8_t" : "int32_t", attribute, id_, member, count);
     text += number_lines(values, count, sizeof(T) == 1 ? 32 : 16);
     text += "};\n";
   }
@@ -112,7 +143,7 @@ class Definitions {
     const std::string_view name = names.substr(0, names.find(','));
     names.remove_prefix(std::min(names.size(), name.size() + 2));
     if constexpr (std::is_pointer_v<T>)
-      members_.push_back(fmt::format(".{0} = {1}_{0}", name, id_));
+      members_.push_back(fmt::format(".{0} = {1}_{0}", name, holder_));
     else
       members_.push_back(fmt::format(".{} = {}", name, value));
   }
@@ -152,7 +183,10 @@ class Definitions {
 
   const Program& program_;
   const Node& node_;
+  const PackedForms& packed_;
   const std::string& id_;
+  const std::string& holder_;  // has the arrays
+  const bool shares_;          // another node is the holder
   const bool count_only_;
   std::string_view type_;
   std::vector<std::string> members_;

@@ -53,7 +53,7 @@ class EntryBuilder {
 
   bool overlap(int u, int v) const {
     const Placement &a = plan_.placements[at(u)], &b = plan_.placements[at(v)];
-    return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+    return a.bank == b.bank && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
   }
 
   // What the node writes must not lie on what a later node, or the caller, still reads. (What the node itself
@@ -65,7 +65,7 @@ class EntryBuilder {
       const Node& node = graph_.nodes()[at(*i)];
       for (const int v : node.inputs) {
         last[at(v)] = std::max(last[at(v)], *i);
-        if (std::holds_alternative<Flatten>(node.op))
+        if (is_view(node.op))
           last[at(v)] = std::max(last[at(v)], last[at(node.outputs[0])]);
       }
     }
@@ -74,7 +74,7 @@ class EntryBuilder {
       for (std::size_t j = 0; j < k; ++j) check(written[j], written[k]);
     for (const int i : list) {
       const Node& node = graph_.nodes()[at(i)];
-      if (!std::holds_alternative<Flatten>(node.op))
+      if (!is_view(node.op))
         for (const int v : node.outputs)
           for (const int u : written)
             if (last[at(u)] > i) check(u, v);

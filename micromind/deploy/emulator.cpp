@@ -6,6 +6,7 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/process.h"
+#include "micromind/deploy/architecture.h"
 #include "micromind/deploy/elf.h"
 #include "micromind/deploy/fault.h"
 
@@ -13,7 +14,6 @@ namespace micromind {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kEmulator = "qemu-system-arm";
 constexpr std::string_view kExitMark = "!exit\n";  // semihosting.c
 constexpr std::size_t kTail = 600;                 // characters of output that an error shows
 
@@ -22,9 +22,11 @@ std::string tail(const std::string& text) {
   return "it printed: " + (text.size() <= kTail ? text : "…" + text.substr(text.size() - kTail));
 }
 
-// Guest output goes to standard output, QEMU's own complaints to standard error.
-std::vector<std::string> command_of(const Emulator& emulator, const fs::path& elf) {
-  std::vector<std::string> command = {kEmulator,
+}  // namespace
+
+std::vector<std::string> emulator_command(const Target& target, const fs::path& elf, const std::string& serial) {
+  const Emulator& emulator = *target.emulator;
+  std::vector<std::string> command = {emulator_program(target.core),
                                       "-M",
                                       emulator.machine,
                                       "-kernel",
@@ -32,21 +34,24 @@ std::vector<std::string> command_of(const Emulator& emulator, const fs::path& el
                                       "-display",
                                       "none",
                                       "-serial",
-                                      "null",
+                                      serial,
                                       "-monitor",
                                       "none",
-                                      "-nic",
-                                      "user,restrict=on",
                                       "-chardev",
                                       "file,id=guest,path=/dev/stdout",
                                       "-semihosting-config",
                                       "enable=on,target=native,chardev=guest",
                                       "-icount",
                                       fmt::format("shift={},align=off,sleep=off", kInstructionShift)};
+  const std::vector<std::string>& more = architecture_of(target.core).emulator_options;
+  command.insert(command.end(), more.begin(), more.end());
+  if (!emulator.cpu.empty()) command.insert(command.end(), {"-cpu", emulator.cpu});
   for (const std::string& property : emulator.properties)
     command.insert(command.end(), {"-global", property});
   return command;
 }
+
+namespace {
 
 std::vector<std::pair<std::string, std::int64_t>> read_reports(std::string_view output) {
   std::vector<std::pair<std::string, std::int64_t>> reports;
@@ -75,24 +80,25 @@ std::int64_t EmulatorResult::report(std::string_view name) const {
        tail(output));
 }
 
-void need_emulator() {
-  if (!find_program(kEmulator))
-    fail_with_hint("emulator", "install it: apt install qemu-system-arm", "the emulator {} is not in PATH",
-                   kEmulator);
+void need_emulator(const Target& target) {
+  const std::string program = emulator_program(target.core);
+  if (!find_program(program))
+    fail_with_hint("emulator", fmt::format("install it: apt install {}", architecture_of(target.core).emulator_package),
+                   "the emulator {} is not in PATH", program);
 }
 
 EmulatorResult run_on_emulator(const Target& target, const fs::path& elf, const EmulatorOptions& options) {
   if (!target.emulator)
     fail_with_hint("emulator", "build and run with emulation_target()", "{} is no emulated machine",
                    target.name);
-  need_emulator();
+  need_emulator(target);
   const ElfImage image = read_elf(elf);
   std::error_code error;
   if (!options.folder.empty() && !fs::is_directory(options.folder, error))
     fail("emulator", "{} is no folder for the guest's files", options.folder.string());
 
   const auto start = std::chrono::steady_clock::now();
-  std::vector<std::string> command = command_of(*target.emulator, fs::absolute(elf));
+  std::vector<std::string> command = emulator_command(target, fs::absolute(elf));
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   ProcessResult process = run_process(command, {.folder = options.folder, .timeout_s = options.timeout_s});
   if (process.timed_out)

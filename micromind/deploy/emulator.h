@@ -1,4 +1,4 @@
-// Runs an image on an emulated Cortex-M (QEMU) and collects what it printed.
+// Runs an image on an emulated core (QEMU: Cortex-M, RISC-V) and collects what it printed.
 //
 //   const EmulatorResult run = run_on_emulator(target, built.elf, {.folder = exchange});
 //   run.report("instructions")          // what the guest passed to mm_report("instructions", …)
@@ -40,8 +40,13 @@ struct EmulatorResult {
   std::int64_t report(std::string_view name) const;
 };
 
-/// Throws Error, naming the package, when QEMU is missing.
-void need_emulator();
+/// Throws Error, naming the package, when the QEMU of the target's core is missing.
+void need_emulator(const Target& target);
+
+/// QEMU's command line for an emulated machine. Guest output goes to standard output, QEMU's own complaints to
+/// standard error; `serial` is what the machine's first serial port is connected to (QEMU's -serial).
+std::vector<std::string> emulator_command(const Target& target, const std::filesystem::path& elf,
+                                          const std::string& serial = "null");
 
 /// `target` is an emulated machine or the emulation_target() of a board, and `elf` was built for it.
 /// Throws Error when QEMU is missing (naming the package) or refuses the image, when the guest does not

@@ -41,6 +41,12 @@ constexpr std::array<Cause, 18> kCauses = {
 constexpr std::uint32_t kMmfarValid = 1u << 7, kBfarValid = 1u << 15,
                         kStackErrors = 1u << 4 | 1u << 12 | 1u << 20;
 
+// Machine cause register ("The RISC-V Instruction Set Manual", volume II, table 3.6).
+constexpr std::array<std::string_view, 8> kTraps = {
+    {"jump to a misaligned address", "instruction fetch from no memory", "illegal instruction", "breakpoint",
+     "misaligned load", "load from no memory", "misaligned store", "store to no memory"}};
+constexpr std::uint32_t kTrapLoad = 5, kTrapStore = 7, kTrapFetch = 1;
+
 std::map<std::string, std::uint32_t> read_fields(std::string_view line) {
   std::map<std::string, std::uint32_t> fields;
   std::istringstream words{std::string(line)};
@@ -58,6 +64,20 @@ std::string place(std::uint32_t address, const ElfImage& image) {
                              : fmt::format("0x{:08x}", address);
 }
 
+std::string explain_trap(std::map<std::string, std::uint32_t>& fields, const ElfImage& image) {
+  const std::uint32_t cause = fields["mcause"], value = fields["mtval"];
+  std::string text = cause < kTraps.size() ? std::string(kTraps[cause]) : fmt::format("trap with cause {}", cause);
+  const ElfSection* stack = image.section(".stack");
+  const bool access = cause == kTrapLoad || cause == kTrapStore;
+  if (access && stack != nullptr && value < stack->address && stack->address - value <= kGuardBytes)
+    return fmt::format("stack overflow ({})", text);
+  // A jump to nowhere was made by a call, whose place is before the return address.
+  text += cause == kTrapFetch ? " at " + place(fields["pc"], image) + ", return address " + place(fields["lr"], image)
+                              : " at " + place(fields["pc"], image);
+  if (access) text += fmt::format(", address accessed 0x{:08x}", value);
+  return text;
+}
+
 }  // namespace
 
 std::optional<std::string> explain_fault(std::string_view output, const ElfImage& image) {
@@ -66,6 +86,7 @@ std::optional<std::string> explain_fault(std::string_view output, const ElfImage
   if (at == std::string_view::npos) return std::nullopt;
   const std::string_view line = output.substr(at + mark.size(), output.find('\n', at) - at - mark.size());
   auto fields = read_fields(line);
+  if (fields.contains("mcause")) return fmt::format("{} [{}]", explain_trap(fields, image), line);
   const std::uint32_t cfsr = fields["cfsr"], pc = fields["pc"];
 
   std::string text;

@@ -1,4 +1,4 @@
-// Explains the line that runtime/boards/common/startup.c prints when a guest faults.
+// Explains the line that startup.c of runtime/boards prints when a guest faults.
 #pragma once
 
 #include <optional>

@@ -12,6 +12,8 @@
 #include "micromind/base/resource.h"
 #include "micromind/base/text.h"
 #include "micromind/cost/cost.h"
+#include "micromind/deploy/emit_names.h"
+#include "micromind/deploy/emit_program.h"
 #include "micromind/deploy/emulator.h"
 #include "micromind/deploy/profile.h"
 
@@ -21,14 +23,15 @@ namespace {
 
 constexpr std::int64_t kHarnessFlash =
     16 * 1024;                                   // what measuring may add to a board's flash on the emulator
+constexpr std::int64_t kGuardBytes = 64, kSlack = 1024;  // behind the arena; left for the programs' own variables
 constexpr double kInstructionsPerSecond = 20e6;  // of the emulator, at the least
 constexpr double kInstructionsPerMac = 60;       // of the kernels, at the most
 
 std::string rows(const Harness& h, const std::vector<Port>& ports, std::string_view array) {
-  std::string text = fmt::format("static const struct {{ size_t offset, bytes; }} {}[] = {{", array);
+  std::string text = fmt::format("static const struct {{ int bank; size_t offset, bytes; }} {}[] = {{", array);
   for (const Port& port : ports) {
     const Placement& p = h.plan.placements[static_cast<std::size_t>(port.value)];
-    text += fmt::format("{{{}, {}}}, ", p.offset, p.bytes);
+    text += fmt::format("{{{}, {}, {}}}, ", p.bank, p.offset, p.bytes);
   }
   return text + "};\n";
 }
@@ -41,12 +44,21 @@ std::int64_t total_bytes(const Graph& graph, const std::vector<Port>& ports) {
 
 std::string ports_header(const Harness& h, const Target& target, bool with_tables) {
   const Graph& g = h.model.graph;
-  const MemoryBank& bank = arena_bank(target, h.plan.arena_bytes);
-  const std::string place = bank.name == target.main_bank().name
-                                ? ""
-                                : fmt::format("__attribute__((section(\".ram.{}\")))", bank.name);
-  std::string text = fmt::format("#include <stddef.h>\n\n#define ARENA_PLACE {}\n", place);
+  const std::vector<std::string> banks = h.banks.empty() ? std::vector<std::string>{arena_bank(target, h.plan.arena_bytes).name} : h.banks;
+  const auto place = [&](std::size_t k) {
+    return banks[k] == target.main_bank().name ? "" : fmt::format("__attribute__((section(\".ram.{}\")))", banks[k]);
+  };
+  std::string text = fmt::format("#include <stddef.h>\n\n#define ARENA_PLACE {}\n", place(0)), bases, arguments;
+  for (std::size_t k = 1; k < banks.size(); ++k) {
+    text += fmt::format("{0} static model_arena_{1} arena_{1};\n", place(k), k);
+    bases += fmt::format(", arena_{}.bytes", k);
+    arguments += fmt::format(", arena_{0}.bytes, sizeof arena_{0}.bytes", k);
+  }
+  text += fmt::format("#define MORE_BASES {}\n#define MORE_ARGUMENTS {}\n", bases, arguments);
   if (!with_tables) return text;
+  // Guard bytes behind the arena, as far as the bank has room beside it: a byte there is an overrun found.
+  const std::int64_t room = place_arena(target, h.plan.arena_bytes).room() - h.plan.arena_bytes - kSlack;
+  text += fmt::format("#define ARENA_GUARD {}\n", std::clamp<std::int64_t>(room, 0, kGuardBytes) / 8 * 8);
   text += fmt::format("#define INPUT_COUNT {}\n#define OUTPUT_COUNT {}\n#define INPUT_BYTES {}u\n",
                       g.inputs().size(), g.outputs().size(), total_bytes(g, g.inputs()));
   return text + rows(h, g.inputs(), "inputs") + rows(h, g.outputs(), "outputs");
@@ -55,12 +67,13 @@ std::string ports_header(const Harness& h, const Target& target, bool with_table
 BuildResult build(const Harness& h, const Target& target, const std::string& kind,
                   std::vector<std::string> defines) {
   const fs::path sources = h.work / (kind + "_source");
-  write_atomic(sources / "main.c", resource(fmt::format("runtime/harness/{}_main.c", kind)));
-  if (kind != "size") write_atomic(sources / "arena.h", resource("runtime/harness/arena.h"));
-  write_atomic(sources / "ports.h", ports_header(h, target, kind != "size"));
+  write_atomic(sources / "main.c", with_prefix(std::string(resource(fmt::format("runtime/harness/{}_main.c", kind))), h.prefix));
+  if (kind == "run" || kind == "trace" || kind == "profile") write_atomic(sources / "arena.h", with_prefix(std::string(resource("runtime/harness/arena.h")), h.prefix));
+  write_atomic(sources / "ports.h", ports_header(h, target, kind != "size" && kind != "serial"));
   BuildOptions options;
   options.include_folders = {h.emitted};
-  options.extra_sources = {h.emitted / "model.c"};
+  options.extra_sources = {h.emitted / (h.prefix + ".c")};
+  if (kind == "serial") options.extra_sources.push_back(h.emitted / "serial" / (h.prefix + "_serial.c"));
   options.defines = std::move(defines);
   return build_image(target, sources, h.work / (kind + "_build"), options);
 }
@@ -92,7 +105,7 @@ double patience_s(const Harness& h, std::size_t runs) {
     work +=
         kInstructionsPerMac * static_cast<double>(macs(node.op, g.input_shapes(node), g.output_shapes(node)) +
                                                   g.shape(node.outputs[0]).elements());
-  return 60 + work * static_cast<double>(runs + 1) / kInstructionsPerSecond;
+  return 60 + work * static_cast<double>(runs + 2) / kInstructionsPerSecond;
 }
 
 void check_status(const Target& target, const EmulatorResult& result) {
@@ -135,7 +148,7 @@ CoreRun run_some(const Harness& h, const Target& target, const BuildResult& buil
   const EmulatorResult result = emulate(h, target, built, folder, inputs.size());
   const std::vector<std::int64_t> sizes(inputs.size(), total_bytes(h.model.graph, h.model.graph.outputs()));
   return {read_tensors(folder / "outputs.bin", sizes), result.report("instructions"),
-          result.report("instructions_most"), result.report("stack_bytes")};
+          result.report("instructions_most"), result.report("stack_bytes"), result.report("arena_used_bytes")};
 }
 
 }  // namespace
@@ -150,6 +163,12 @@ const MemoryBank& arena_bank(const Target& target, std::int64_t arena_bytes) {
 
 BuildResult build_size_image(const Harness& harness, const Target& target) {
   return build(harness, target, "size", {});
+}
+
+BuildResult build_serial_image(const Harness& harness, const Target& target, std::uint32_t uart_address, bool trace) {
+  std::vector<std::string> defines = {fmt::format("UART_BASE=0x{:08x}u", uart_address)};
+  if (trace) defines.emplace_back(upper_case(harness.prefix) + "_TRACE");
+  return build(harness, with_room(target), "serial", std::move(defines));
 }
 
 CoreRun run_on_core(const Harness& h, const Target& emulated, const std::vector<ByteTensor>& inputs) {
@@ -176,32 +195,40 @@ CoreRun run_on_core(const Harness& h, const Target& emulated, const std::vector<
   return all;
 }
 
-CoreTrace trace_on_core(const Harness& h, const Target& emulated, const ByteTensor& input) {
+CoreTrace trace_on_core(const Harness& h, const Target& emulated, const std::vector<ByteTensor>& inputs) {
   const Target target = with_room(emulated);
-  const BuildResult built = build(h, target, "trace", {"MODEL_TRACE"});
+  const BuildResult built = build(h, target, "trace", {upper_case(h.prefix) + "_TRACE"});
   const fs::path folder = h.work / "trace_files";
-  write_inputs(folder / "inputs.bin", {input});
-  const EmulatorResult result = emulate(h, target, built, folder, 1);
+  write_inputs(folder / "inputs.bin", inputs);
+  const EmulatorResult result = emulate(h, target, built, folder, inputs.size());
   std::vector<std::int64_t> sizes;
-  for (const Node& node : h.model.graph.nodes())
-    for (const int v : node.outputs) sizes.push_back(h.model.graph.shape(v).elements());
-  CoreTrace trace{read_tensors(folder / "trace.bin", sizes), {}};
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    for (const Node& node : h.model.graph.nodes())
+      for (const int v : node.outputs) sizes.push_back(h.model.graph.shape(v).elements());
+  const std::size_t events = sizes.size() / inputs.size();
+  std::vector<ByteTensor> all = read_tensors(folder / "trace.bin", sizes);
+  CoreTrace trace;
+  for (auto from = all.begin(); from != all.end(); from += static_cast<std::ptrdiff_t>(events))
+    trace.values.emplace_back(std::make_move_iterator(from), std::make_move_iterator(from + static_cast<std::ptrdiff_t>(events)));
   for (const auto& [name, value] : result.reports)
     if (name == "layer_instructions") trace.instructions.push_back(value);
-  if (trace.instructions.size() != sizes.size())
-    fail("deploy", "expected figures of {} layer outputs from the core, found {}", sizes.size(),
-         trace.instructions.size());
+  if (trace.instructions.size() != events)
+    fail("deploy", "expected figures of {} layer outputs from the core, found {}", events, trace.instructions.size());
   return trace;
+}
+
+ChipValues chip_values(CoreRun run, CoreTrace trace) {
+  return {std::move(run.outputs), std::move(trace.values), std::move(trace.instructions)};
 }
 
 std::vector<InstructionCounts> profile_outputs_on_core(const Harness& h, const Target& emulated,
                                                        const ByteTensor& input) {
   const Target target = with_room(emulated);
-  const BuildResult built = build(h, target, "profile", {"MODEL_TRACE"});
+  const BuildResult built = build(h, target, "profile", {upper_case(h.prefix) + "_TRACE"});
   const fs::path folder = h.work / "profile_files";
   write_inputs(folder / "inputs.bin", {input});
   const ProfiledRun run = profile_on_emulator(
-      target, built, {.folder = folder, .timeout_s = patience_s(h, 1)}, {"model_trace"});
+      target, built, {.folder = folder, .timeout_s = patience_s(h, 1)}, {h.prefix + "_trace"});
   check_status(target, run.result);
   std::size_t outputs = 0;
   for (const Node& node : h.model.graph.nodes()) outputs += node.outputs.size();

@@ -57,8 +57,19 @@ fs::path plugin_file() {
                  "the plugin that counts instructions is not there; tried {}", tried);
 }
 
+bool has_plugin() {
+  try {
+    return !plugin_file().empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 ProfiledRun profile_on_emulator(const Target& target, const BuildResult& built,
                                 const EmulatorOptions& options, const std::vector<std::string>& uncounted) {
+  if (!is_cortex_m(target.core))
+    fail_with_hint("profile", "its instructions are counted all the same: micromind validate, micromind deploy --emulate",
+                   "instructions by class are counted for Cortex-M; the core of {} is {}", target.name, core_name(target.core));
   const ElfSymbol& start = function(built.image, "mm_profile_start");
   const ElfSymbol& stop = function(built.image, "mm_profile_stop");
   const TemporaryFolder folder("micromind-profile");

@@ -20,6 +20,7 @@ namespace micromind {
 /// The plugin: MICROMIND_PLUGIN, else beside the running program, else where `make install` puts it relative
 /// to that. Throws Error that names the places when it is nowhere.
 std::filesystem::path plugin_file();
+bool has_plugin();  ///< whether plugin_file() finds it
 
 struct ProfiledRun {
   EmulatorResult result;

@@ -167,4 +167,8 @@ void OnnxWriter::write(const Node& node, const Softmax&) { op(node, "Softmax", {
 
 void OnnxWriter::write(const Node& node, const Requantize&) { alias(node); }
 
+// How a board with little memory runs the network is no affair of a file for other runtimes.
+void OnnxWriter::write(const Node& node, const TakeRows&) { fail_with_hint("onnx", "export the model without patches", "{}: a band of rows is not exported", node.name); }
+void OnnxWriter::write(const Node& node, const JoinRows&) { fail_with_hint("onnx", "export the model without patches", "{}: a band of rows is not exported", node.name); }
+
 }  // namespace micromind

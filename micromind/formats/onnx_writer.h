@@ -59,6 +59,8 @@ class OnnxWriter {
   void write(const Node&, const Flatten&);
   void write(const Node&, const Softmax&);
   void write(const Node&, const Requantize&);
+  void write(const Node&, const TakeRows&);
+  void write(const Node&, const JoinRows&);
   void write_uneven_pool(const Node&, const AdaptiveAvgPool2d&);
 
   const Model& model_;

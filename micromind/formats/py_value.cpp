@@ -7,6 +7,7 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/text.h"
+#include "micromind/formats/half.h"
 
 namespace micromind {
 namespace {
@@ -49,15 +50,6 @@ T load(const std::uint8_t* at) {
   T v;
   std::memcpy(&v, at, sizeof v);
   return v;
-}
-
-// IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits.
-float half_to_float(std::uint16_t h) {
-  const int exponent = h >> 10 & 31, fraction = h & 1023;
-  const float magnitude = exponent == 0    ? std::ldexp(static_cast<float>(fraction), -24)
-                          : exponent == 31 ? (fraction == 0 ? INFINITY : NAN)
-                                           : std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-  return (h & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
 // 1 sign, 4 exponent (bias 7), 3 fraction bits; no infinities, and 1111.111 alone is no number (Micikevicius et al., 2022).

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "micromind/formats/tflite.h"
+#include "micromind/memory/order.h"
 
 namespace micromind::tflite {
 
@@ -77,18 +78,7 @@ std::vector<std::int64_t> Reader::integers(const FileTensor& constant) const {
 std::string Reader::fresh_name(std::string_view file_name) {
   std::string_view first = file_name.substr(0, file_name.find(';'));
   if (const auto colon = first.rfind(':'); colon != std::string_view::npos) first = first.substr(0, colon);
-  std::string name;
-  for (const char c : first.substr(0, 200)) {
-    const bool keep = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-    const char next = c == '/' ? '.' : keep ? c : '_';
-    if (next != '.' || (!name.empty() && name.back() != '.')) name += next;
-  }
-  while (!name.empty() && name.back() == '.') name.pop_back();
-  if (name.empty()) name = "tensor";
-  std::string unique = name;
-  while (names_.contains(unique)) unique = fmt::format("{}_{}", name, ++names_[name]);
-  names_.emplace(unique, 1);
-  return unique;
+  return names_.fresh(first);
 }
 
 void Reader::check_assignments() {
@@ -216,7 +206,10 @@ void Reader::check_flattened() const {
 namespace micromind {
 
 Model tflite_from_bytes(std::span<const std::uint8_t> bytes, std::string_view name) {
-  return tflite::Reader(tflite::parse_file(bytes, name), name).run();
+  Model model = tflite::Reader(tflite::parse_file(bytes, name), name).run();
+  // What is int8 runs as it is; a float network is ordered when it is lowered.
+  if (is_quantized(model)) model.graph = in_best_order(std::move(model.graph));
+  return model;
 }
 
 Model read_tflite(const std::filesystem::path& path) { return tflite_from_bytes(read_bytes(path), path.string()); }

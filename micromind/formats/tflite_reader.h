@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "micromind/base/error.h"
+#include "micromind/formats/node_names.h"
 #include "micromind/formats/tflite_file.h"
 #include "micromind/formats/tflite_layout.h"
 #include "micromind/graph/model.h"
@@ -91,7 +92,7 @@ class Reader {
   std::map<std::int32_t, micromind::Padding> merged_;  ///< by tensor: padding that its reader takes over
   std::map<int, Shape> flattened_;                     ///< float form: values in (H, W, C) order in the file
   std::map<int, int> unflattened_;                     ///< value made by flatten → the value before it
-  std::map<std::string, int, std::less<>> names_;
+  NodeNames names_;
   micromind::Model model_;
 };
 

@@ -192,4 +192,8 @@ void Writer::write(const Node& node, const Requantize&) {
   add_operator(BuiltinOperator_QUANTIZE, 1, tensors(node.inputs), tensors(node.outputs));
 }
 
+// How a board with little memory runs the network is no affair of a file for other runtimes.
+void Writer::write(const Node& node, const TakeRows&) { fail_with_hint("tflite", "export the model without patches", "{}: a band of rows is not exported", node.name); }
+void Writer::write(const Node& node, const JoinRows&) { fail_with_hint("tflite", "export the model without patches", "{}: a band of rows is not exported", node.name); }
+
 }  // namespace micromind::tflite

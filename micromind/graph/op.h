@@ -13,6 +13,7 @@
 #include "micromind/graph/ops/conv2d.h"
 #include "micromind/graph/ops/dropout.h"
 #include "micromind/graph/ops/flatten.h"
+#include "micromind/graph/ops/join_rows.h"
 #include "micromind/graph/ops/linear.h"
 #include "micromind/graph/ops/max_pool2d.h"
 #include "micromind/graph/ops/multiply.h"
@@ -20,23 +21,31 @@
 #include "micromind/graph/ops/requantize.h"
 #include "micromind/graph/ops/softmax.h"
 #include "micromind/graph/ops/split.h"
+#include "micromind/graph/ops/take_rows.h"
 #include "micromind/graph/ops/upsample.h"
 
 namespace micromind {
 
 using Op = std::variant<Conv2d, Linear, BatchNorm, Activation, Add, Multiply, Concat, Split, MaxPool2d, AvgPool2d,
-                        AdaptiveAvgPool2d, Upsample, Pad, Dropout, Flatten, Softmax, Requantize>;
+                        AdaptiveAvgPool2d, Upsample, Pad, Dropout, Flatten, Softmax, Requantize, TakeRows, JoinRows>;
 
 template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // what clang 14 cannot deduce
 
 std::string_view op_name(const Op& op);
 
 /// A default-constructed operator of that name. Throws Error with the nearest name.
 Op op_from_name(std::string_view name);
 std::vector<std::string> op_names();
+
+/// The outputs are bytes of the inputs, in their place: nothing runs (flatten, take_rows, join_rows).
+inline bool is_view(const Op& op) {
+  return std::holds_alternative<Flatten>(op) || std::holds_alternative<TakeRows>(op) || std::holds_alternative<JoinRows>(op);
+}
 
 Shapes infer(const Op& op, ShapeSpan in);
 

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "micromind/base/error.h"
+#include "micromind/memory/order.h"
 
 namespace micromind {
 namespace {
@@ -175,6 +176,8 @@ class Lowering {
   void lower(const Flatten& op, const Node& node) { pass_through(op, node); }
   void lower(const Softmax& op, const Node& node) { emit_as_is(op, node, true); }
   void lower(const Requantize& op, const Node& node) { emit_as_is(op, node); }
+  void lower(const TakeRows& op, const Node& node) { pass_through(op, node); }
+  void lower(const JoinRows& op, const Node& node) { pass_through(op, node); }
 
   template <class T>
   void pass_through(const T& op, const Node& node) {
@@ -196,7 +199,26 @@ class Lowering {
 
 }  // namespace
 
-Lowered lower(const Graph& graph) { return Lowering(graph).run(); }
+namespace {
+
+// Branches run in the order that needs the least memory; where none gains, as the source has them.
+void order_nodes(Lowered& lowered) {
+  const std::vector<int> nodes = order_for_arena(lowered.graph);
+  if (nodes.empty()) return;
+  std::vector<int> value_of;
+  Lowered ordered{reorder(lowered.graph, nodes, &value_of), std::vector<int>(value_of.size()), {}};
+  for (std::size_t v = 0; v < value_of.size(); ++v) ordered.source_value[static_cast<std::size_t>(value_of[v])] = lowered.source_value[v];
+  for (const int n : nodes) ordered.origin.push_back(lowered.origin[static_cast<std::size_t>(n)]);
+  lowered = std::move(ordered);
+}
+
+}  // namespace
+
+Lowered lower(const Graph& graph, const LowerOptions& options) {
+  Lowered lowered = Lowering(graph).run();
+  if (options.order) order_nodes(lowered);
+  return lowered;
+}
 
 Lowered as_lowered(const Graph& int8_graph) {
   Lowered lowered{int8_graph, std::vector<int>(int8_graph.values().size()), std::vector<NodeOrigin>(int8_graph.nodes().size())};
@@ -226,6 +248,8 @@ std::string_view kernel_of(const Graph& lowered, const Node& node) {
           [](const Upsample&) -> std::string_view { return "upsample_nearest2d_s8"; },
           [](const Pad&) -> std::string_view { return "pad_s8"; },
           [](const Flatten&) -> std::string_view { return ""; },
+          [](const TakeRows&) -> std::string_view { return ""; },
+          [](const JoinRows&) -> std::string_view { return ""; },
           [](const Softmax&) -> std::string_view { return "softmax_s8"; },
           [](const Requantize&) -> std::string_view { return "table_s8"; },
           [&](const BatchNorm&) -> std::string_view { fail("lower", "{}: batch norm in a lowered graph", node.name); },

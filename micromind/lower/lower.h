@@ -8,7 +8,8 @@
 //   4. relu and relu6 fuse into the convolution, linear layer or addition before them;
 //   5. adaptive pooling with a whole ratio becomes average pooling; global pooling stays (its scale may change);
 //   6. a requantize goes in front of operators that need equal scales (concat …) where a producer's scale is fixed
-//      (sigmoid, softmax).
+//      (sigmoid, softmax);
+//   7. branches run in the order that needs the least memory (memory/order.h), the source's where none gains.
 #pragma once
 
 #include "micromind/graph/graph.h"
@@ -20,6 +21,7 @@ struct NodeOrigin {
   int parameters = -1;  ///< the conv2d or linear node; −1: none
   int batch_norm = -1;  ///< the batch norm folded behind it, or standing alone where `parameters` is −1
   Shape flattened;      ///< linear behind the flatten of an image with H·W > 1: that image's shape, else rank 0
+  int shares = -1;      ///< the node of the lowered graph with the same weights and tables (a further strip, patches.h), or −1
 };
 
 struct Lowered {
@@ -28,7 +30,11 @@ struct Lowered {
   std::vector<NodeOrigin> origin;  ///< per node
 };
 
-Lowered lower(const Graph& graph);
+struct LowerOptions {
+  bool order = true;  ///< false: step 7 is left out. Scaling does: what it reads off a graph must hold for all widths.
+};
+
+Lowered lower(const Graph& graph, const LowerOptions& options = {});
 
 /// The graph of an int8 model (graph/model.h) as the Lowered that it already is: nodes and values stand for themselves.
 /// Lowering it again could change what runs, and with it the cost.

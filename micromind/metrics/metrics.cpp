@@ -76,7 +76,8 @@ OutputDifference compare_outputs(std::span<const float> expected, std::span<cons
   const auto n = static_cast<double>(expected.size());
   const double norms = std::sqrt(norm_a) * std::sqrt(norm_b);
   const double cosine = norms != 0 ? dot / norms : norm_a == norm_b ? 1 : 0;
-  return {.rmse = std::sqrt(squares / n), .mae = absolute / n, .largest = largest, .cosine = cosine};
+  const double relative = squares == 0 ? 0 : std::sqrt(squares) / std::sqrt(norm_a);
+  return {.rmse = std::sqrt(squares / n), .mae = absolute / n, .largest = largest, .relative_l2 = relative, .cosine = cosine};
 }
 
 }  // namespace micromind

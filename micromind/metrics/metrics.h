@@ -63,6 +63,7 @@ struct OutputDifference {
   double rmse = 0;     ///< root of the mean squared error
   double mae = 0;      ///< mean absolute error
   double largest = 0;  ///< largest absolute error
+  double relative_l2 = 0;  ///< Euclidean norm of the error over that of `expected`; 0 when both are zero, else infinite for expected zeros
   double cosine = 1;   ///< cosine of the angle between the two as vectors; 1 when both are zero, 0 when one is
 };
 

@@ -181,6 +181,8 @@ class Builder {
   }
 
   KernelCall operator()(const Flatten&) const { return NoCall{}; }
+  KernelCall operator()(const TakeRows&) const { return NoCall{}; }
+  KernelCall operator()(const JoinRows&) const { return NoCall{}; }
 
   KernelCall operator()(const Softmax&) const {
     const Extents i(shape(node_.inputs[0]));

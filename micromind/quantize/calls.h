@@ -30,6 +30,7 @@ namespace micromind {
 struct Requantization {
   std::vector<std::int32_t> multiplier;
   std::vector<std::int8_t> shift;
+  bool operator==(const Requantization&) const = default;
 };
 
 // One struct a kernel; `params` is what the kernel takes.
@@ -82,7 +83,7 @@ struct PadCall {
 struct SoftmaxCall {
   mm_softmax_s8_params params;
 };
-struct NoCall {};  ///< flatten: the bytes stay where they are
+struct NoCall {};  ///< views (is_view): the bytes stay where they are
 
 using KernelCall = std::variant<ConvCall, DepthwiseCall, LinearCall, AddCall, MulCall, TableCall, ConcatCall, SplitCall, MaxPoolCall,
                                 AveragePoolCall, AdaptiveAveragePoolCall, MeanCall, UpsampleCall, PadCall, SoftmaxCall, NoCall>;

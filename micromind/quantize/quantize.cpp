@@ -32,6 +32,8 @@ bool keeps_scale(const Op& op) {
                         [](const Dropout&) { return true; },
                         [](const Softmax&) { return false; },
                         [](const Requantize&) { return false; },
+                        [](const TakeRows&) { return true; },
+                        [](const JoinRows&) { return true; },
                     },
                     op);
 }

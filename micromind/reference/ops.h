@@ -33,6 +33,8 @@ void run(const Dropout& op, const Call& call);
 void run(const Flatten& op, const Call& call);
 void run(const Softmax& op, const Call& call);
 void run(const Requantize& op, const Call& call);
+void run(const TakeRows& op, const Call& call);
+void run(const JoinRows& op, const Call& call);
 
 void apply(Function function, std::span<float> x);  ///< in place
 inline void copy(const Call& call) { std::copy(call.in[0].begin(), call.in[0].end(), call.out[0].begin()); }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "micromind/base/text.h"
+#include "micromind/run/layer_axis.h"
 
 namespace micromind {
 namespace {
@@ -142,31 +143,6 @@ std::string line_chart(std::string_view title, const std::vector<Series>& series
   return svg + "</svg></figure>";
 }
 
-namespace {
-
-constexpr std::size_t kLongestLabel = 36;  // characters; of longer names the end is shown
-
-std::string short_label(const std::string& name) { return name.size() <= kLongestLabel ? name : "…" + name.substr(name.size() - kLongestLabel); }
-
-struct Margins {
-  double left, bottom;
-};
-
-// Room for the names below the memory chart, which hang to the lower left at 40°: bold 11.5 px letters are some 7 px wide.
-Margins label_margins(const std::vector<std::string>& steps, double right) {
-  constexpr double kAcross = 7 * 0.77, kDown = 7 * 0.65, kAxis = 70;
-  Margins margins{kAxis, 40};
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    const auto letters = static_cast<double>(std::min(steps[i].size(), kLongestLabel + 1));
-    const double along = (right - kAxis) * (static_cast<double>(i) + 0.5) / static_cast<double>(steps.size());
-    margins.left = std::max(margins.left, letters * kAcross - along);
-    margins.bottom = std::max(margins.bottom, 20 + letters * kDown);
-  }
-  return margins;
-}
-
-}  // namespace
-
 std::string memory_chart(const ReportMemory& memory) {
   constexpr double kWidth = 1060, kRight = 12, kTop = 24, kPlot = 280;
   const auto [kLeft, kBottom] = label_margins(memory.steps, kWidth - kRight);
@@ -207,17 +183,7 @@ std::string memory_chart(const ReportMemory& memory) {
   svg += fmt::format("<text class=\"mark\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", kWidth - kRight, kTop - 9,
                      tight ? fmt::format("arena {} = lower bound: no placement does with less", format_bytes(memory.arena_bytes))
                            : fmt::format("arena {}, lower bound {}", format_bytes(memory.arena_bytes), format_bytes(memory.lower_bound_bytes)));
-  // Names under the axis, as many as there is room for; the peak's always.
-  const double room = 21;  // lines of 11.5 px text at 40° need 13.5 px between them: 13.5 / sin 40°
-  const auto stride = static_cast<std::size_t>(std::max(1.0, std::ceil(room / step)));
-  for (std::size_t i = 0; i < memory.steps.size(); ++i) {
-    const bool is_peak = static_cast<int>(i) == memory.peak_step;
-    const bool near_peak = memory.peak_step >= 0 && std::abs(static_cast<double>(i) - memory.peak_step) * step < room;
-    if (!is_peak && (i % stride != 0 || near_peak)) continue;
-    const double x = px(static_cast<double>(i) + 0.5), y = kHeight - kBottom + 12;
-    svg += fmt::format("<text class=\"axis{}\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"end\" transform=\"rotate(-40 {:.1f} {})\">{}</text>",
-                       is_peak ? " strong" : "", x, y, x, y, escape_html(short_label(memory.steps[i])));
-  }
+  svg += layer_names(memory.steps, kLeft, step, kHeight - kBottom + 12, memory.peak_step);
   svg += "</svg></div><p class=\"legend\">";
   for (const TensorKind kind : {TensorKind::input, TensorKind::activation, TensorKind::in_place, TensorKind::output})
     svg += fmt::format("<span class=\"key {}\"><i></i>{}</span> ", kind_css(kind), kind_text(kind));

@@ -54,8 +54,7 @@ ReportMemory memory_of(const Cost& cost, const Graph& lowered) {
   return memory;
 }
 
-void add_cost(ReportData& d, const Graph& network) {
-  const Lowered lowered = lower(network);
+void add_cost(ReportData& d, const Graph& network, const Lowered& lowered) {
   const Cost cost = estimate_cost(network, lowered);
   d.parameters = cost.parameters;
   d.macs = cost.macs;
@@ -144,6 +143,14 @@ Deployment deployment_from_json(const nlohmann::json& j) {
   d.first_difference = value_or(j, "first_difference", std::string());
   const auto count = [&](const char* key) { return value_or(j, key, std::int64_t{0}); };
   d.arena_bytes = value_of<std::int64_t>(j, "arena_bytes");
+  d.patches = value_or(j, "patches", std::int64_t{0});
+  d.patches_first = value_or(j, "patches_first_layer", std::string());
+  d.patches_last = value_or(j, "patches_last_layer", std::string());
+  d.extra_macs = value_or(j, "patches_extra_macs", std::int64_t{0});
+  d.arena_without_patches_bytes = value_or(j, "arena_without_patches_bytes", std::int64_t{0});
+  d.external_flash_bytes = value_or(j, "external_flash_bytes", std::int64_t{0});
+  for (const nlohmann::json& arena : value_or(j, "arenas", nlohmann::json::array()))
+    d.arenas.push_back({value_of<std::string>(arena, "bank"), value_of<std::int64_t>(arena, "bytes")});
   d.arena_lower_bound_bytes = count("arena_lower_bound_bytes");
   d.flash_bytes = value_of<std::int64_t>(j, "flash_bytes");
   d.flash_estimate_bytes = count("flash_estimate_bytes");
@@ -153,13 +160,31 @@ Deployment deployment_from_json(const nlohmann::json& j) {
   d.stack_bytes = count("stack_bytes");
   d.instructions = count("instructions");
   d.cycles_estimate = count("cycles_estimate");
+  d.cycles_by_class = value_or(j, "cycles_by_class_estimate", 0.0);
   d.macs = count("macs");
   d.outputs_compared = value_of<std::int64_t>(j, "outputs_compared");
   d.outputs_identical = value_of<std::int64_t>(j, "outputs_identical");
-  for (const nlohmann::json& layer : value_or(j, "layers", nlohmann::json::array()))
+  for (const nlohmann::json& layer : value_or(j, "layers", nlohmann::json::array())) {
     d.layers.push_back({.name = value_of<std::string>(layer, "name"), .kernel = value_or(layer, "kernel", std::string()),
                         .macs = value_or(layer, "macs", std::int64_t{0}), .instructions = value_or(layer, "instructions", std::int64_t{0}),
                         .identical = value_or(layer, "identical", false)});
+    if (const double cycles = value_or(layer, "cycles_estimate", 0.0); cycles > 0) d.layers.back().cycles = cycles;
+  }
+  for (const nlohmann::json& part : value_or(j, "flash_parts", nlohmann::json::array()))
+    d.flash_parts.push_back({value_of<std::string>(part, "kind"), value_of<std::string>(part, "name"), value_of<std::int64_t>(part, "bytes")});
+  return d;
+}
+
+ReportData model_report(const Model& model, const std::string& file, const Deployment& deployment) {
+  ReportData d;
+  d.is_run = false;
+  d.name = std::filesystem::path(file).filename().string();
+  d.folder = file;
+  d.family = model.graph.name;
+  d.dataset = "int8";
+  add_cost(d, model.graph, as_lowered(model.graph));
+  add_target(d, deployment.target);
+  d.deployment = deployment;
   return d;
 }
 
@@ -172,7 +197,8 @@ ReportData gather_report(const RunFolder& run) {
   d.family = recipe.network.family;
   d.dataset = recipe.data.name;
   const nlohmann::json deploy = run.result("deploy");
-  add_cost(d, load_graph(run.need(run.network_file(), "train").string()));
+  const Graph network = load_graph(run.need(run.network_file(), "train").string());
+  add_cost(d, network, lower(network));
   // The last deployment may have been for another target than the recipe's.
   add_target(d, deploy.is_null() ? recipe.deploy.target : value_of<std::string>(deploy, "target"));
   add_training(d, run);

@@ -8,7 +8,9 @@
 #include "micromind/base/file.h"
 #include "micromind/base/resource.h"
 #include "micromind/base/text.h"
+#include "micromind/cost/energy.h"
 #include "micromind/run/charts.h"
+#include "micromind/run/picture.h"
 
 namespace micromind {
 namespace {
@@ -75,7 +77,7 @@ std::string cards(const ReportData& d) {
                  std::isfinite(d.accuracy->int8_top1) ? fmt::format("{:+.2f} points", 100 * (d.accuracy->int8_top1 - d.accuracy->top1)) : "not quantised yet");
     if (std::isfinite(d.accuracy->ptq_top1))
       html += card("int8 before QAT", percent(d.accuracy->ptq_top1), "quantised after training");
-  } else {
+  } else if (d.is_run) {
     html += card("top-1", "–", "not evaluated yet");
   }
   html += card("arena (RAM)", format_bytes(arena_bytes(d)), d.deployment ? "exact" : "planned");
@@ -84,9 +86,9 @@ std::string cards(const ReportData& d) {
     const auto instructions = static_cast<double>(d.deployment->instructions);
     html += card("instructions", instructions >= 1e6 ? fmt::format("{:.2f} M", instructions / 1e6) : format_count(d.deployment->instructions),
                  d.macs > 0 ? fmt::format("{:.2f} a MAC", instructions / static_cast<double>(d.macs)) : "an inference");
-    if (d.clock_hz > 0 && d.deployment->cycles_estimate > 0)
-      html += card("latency, estimated", fmt::format("{:.1f} ms", 1e3 * static_cast<double>(d.deployment->cycles_estimate) / d.clock_hz),
-                   fmt::format("at {:.0f} MHz", d.clock_hz / 1e6));
+    const double cycles = d.deployment->cycles_by_class > 0 ? d.deployment->cycles_by_class : static_cast<double>(d.deployment->cycles_estimate);
+    if (d.clock_hz > 0 && cycles > 0)
+      html += card("latency, estimated", fmt::format("{:.3g} ms", 1e3 * cycles / d.clock_hz), fmt::format("at {:.0f} MHz", d.clock_hz / 1e6));
   }
   html += card("parameters", format_count(d.parameters), fmt::format("{} MACs", format_count(d.macs)));
   return html + "</div>\n";
@@ -117,7 +119,7 @@ std::string network(const ReportData& d) {
   html += fmt::format("</tbody><tfoot><tr><td>total</td><td></td><td></td>{}{}{}{}</tr></tfoot></table></div>", cell(d.parameters), cell(d.macs),
                       bytes_cell(d.peak_ram_bytes), bytes_cell(d.flash_bytes));
   return section("network", "Network",
-                 fmt::format("{} on {} images, as it runs on the chip: batch norm folded, activations fused. Live RAM is what is in the arena while "
+                 fmt::format("{} on {} inputs, as it runs on the chip: batch norm folded, activations fused. Live RAM is what is in the arena while "
                              "a layer runs; the total of flash includes the kernels' code. torchinfo counts {} multiply-adds.",
                              escape_html(d.family), escape_html(d.input_shape), format_count(d.torchinfo_mult_adds)),
                  html);
@@ -150,7 +152,48 @@ std::string memory(const ReportData& d) {
   return section("memory", "Life of every tensor in RAM",
                  "The arena over one inference: layers from left to right, addresses from bottom to top. A tensor lives from the layer that writes "
                  "it to the last one that reads it; hover for its name.",
-                 memory_chart(d.memory));
+                 peak_text(d.memory) + memory_chart(d.memory));
+}
+
+std::string stack(const ReportData& d) {
+  const Deployment& e = *d.deployment;
+  if (e.stack_bytes <= 0) return "<p class=\"soft\">The stack is measured on the emulated core: not run yet.</p>";
+  return budget_bar("Stack of model_run", {{"used, measured by painting", "p-a", e.stack_bytes}}, d.stack_reserved) +
+         "<p class=\"soft\">Interrupts come on top. What is not shown as used is left for the caller.</p>";
+}
+
+std::string layers(const ReportData& d) {
+  const std::string chart = d.deployment ? layer_chart(*d.deployment) : "";
+  if (chart.empty()) return "";
+  return section("layers", "Cost of every layer",
+                 "Instructions are counted on the emulated core; cycles are an estimate from instructions by class, memory without wait states. Layers without "
+                 "multiply-accumulates have no bar in their ratio.",
+                 chart);
+}
+
+std::string flash(const ReportData& d) {
+  const std::string picture = d.deployment ? flash_picture(*d.deployment, d.flash_available) : "";
+  if (picture.empty()) return "";
+  return section("flash", "What takes flash and stack", "The linked image, by the names of its symbols.",
+                 "<div class=\"two\"><div>" + picture + "</div><div>" + stack(d) + "</div></div>");
+}
+
+std::string energy(const ReportData& d) {
+  if (!emulated(d) || d.deployment->cycles_by_class <= 0) return "";
+  const Deployment& e = *d.deployment;
+  const EnergyEstimate estimate = estimate_energy({static_cast<double>(e.instructions), e.cycles_by_class, static_cast<double>(e.constant_bytes),
+                                                   "estimated from instructions counted by class on the emulated core"},
+                                                  load_target(e.target));
+  const auto row = [](const std::string& what, const EstimateRange& r, auto&& text) {
+    return fmt::format("<tr><td>{}</td><td class=\"n\"><b>{}</b></td><td class=\"n\">{} to {}</td></tr>", what, text(r.likely), text(r.low), text(r.high));
+  };
+  std::string html = "<div class=\"scroll\"><table><thead><tr><th></th><th class=\"n\">likely</th><th class=\"n\">range</th></tr></thead><tbody>";
+  html += row("time of an inference", estimate.seconds, format_time);
+  if (estimate.microjoules) html += row("energy of an inference", *estimate.microjoules, format_energy);
+  for (const OperatingPoint& p : estimate.points)
+    html += row(fmt::format("frames a second at {:g} mW on average", p.budget_mw), {p.least, p.frames_per_second, p.most}, [](double frames) { return fmt::format("{:.3g}", frames); });
+  html += fmt::format("</tbody></table></div><p class=\"soft\"><b>Basis.</b> {}.</p><p class=\"soft\"><b>Error.</b> {}.</p>", escape_html(estimate.basis), escape_html(estimate.error));
+  return section("energy", "Time and energy, estimated", "Not measured: no board was at hand.", html);
 }
 
 std::string chip(const ReportData& d) {
@@ -215,8 +258,15 @@ std::string render_report(const ReportData& d) {
       escape_html(d.name), resource("micromind/run/page/report.css"));
   html += fmt::format("<header><h1>{}</h1><p class=\"soft\">{} · {} · {}{}</p></header>\n", escape_html(d.name), escape_html(d.family),
                       escape_html(d.dataset), escape_html(d.target), d.core.empty() ? "" : " (" + escape_html(d.core) + ")");
-  html += verdict(d) + cards(d) + budget(d) + training(d) + confusion(d) + memory(d) + chip(d) + network(d) + sizes(d) + reproduce(d);
+  html += verdict(d) + cards(d) + budget(d);
+  if (d.is_run) html += training(d) + confusion(d);
+  html += memory(d) + layers(d) + flash(d) + energy(d) + chip(d) + network(d) + sizes(d);
+  if (d.is_run) html += reproduce(d);
   return html + "<footer>Made by micromind. This page is one file and loads nothing.</footer></main></body></html>\n";
+}
+
+void write_model_report(const std::filesystem::path& page, const Model& model, const std::string& file, const Deployment& deployment) {
+  write_atomic(page, render_report(model_report(model, file, deployment)));
 }
 
 void write_report(const RunFolder& run) { write_atomic(run.report_file(), render_report(gather_report(run))); }

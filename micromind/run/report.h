@@ -3,10 +3,11 @@
 //   write_report(RunFolder::open("runs/demo"));      // runs/demo/report.html
 //
 // gather_report() collects what the run folder holds; render_report() turns it into the page. A stage that has not
-// run yet is shown as such, with the command that runs it.
+// run yet is shown as such, with the command that runs it. write_model_report() is the same page of a model file, beside its C code.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string>
@@ -58,8 +59,9 @@ struct ReportFile {
 };
 
 struct ReportData {
-  std::string name;    ///< of the run
-  std::string folder;  ///< as a user types it in commands
+  std::string name;    ///< of the run, or of a model file
+  std::string folder;  ///< as a user types it in commands: the run, or the model file
+  bool is_run = true;  ///< false for a model file: no training, evaluation or recipe
   std::string recipe;  ///< TOML
   std::string family, dataset, input_shape;
   std::string target, target_description, core;
@@ -75,6 +77,10 @@ struct ReportData {
   std::optional<Deployment> deployment;
   std::vector<ReportFile> files;
 };
+
+/// The page of a deployed int8 model that belongs to no run; `file` is what the user named.
+ReportData model_report(const Model& model, const std::string& file, const Deployment& deployment);
+void write_model_report(const std::filesystem::path& page, const Model& model, const std::string& file, const Deployment& deployment);
 
 /// Reads recipe, network, results and file sizes of the run. Throws Error on files that are damaged.
 ReportData gather_report(const RunFolder& run);

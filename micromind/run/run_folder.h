@@ -5,6 +5,7 @@
 //             log.jsonl, events.out.tfevents.*, checkpoints/    training
 //             model.tflite    the int8 model            model.onnx    the float model
 //             c/              plain C for the target
+//             validation.json what `validate` found on the chip
 //             results.json    what each stage found, by stage     report.html    all of it on one page
 //
 //   RunFolder run = RunFolder::create("runs/demo", recipe, IfPresent::numbered);   // runs/demo, runs/demo-2, …
@@ -55,6 +56,7 @@ class RunFolder {
   std::filesystem::path tflite_file() const { return path_ / "model.tflite"; }
   std::filesystem::path onnx_file() const { return path_ / "model.onnx"; }
   std::filesystem::path c_folder() const { return path_ / "c"; }
+  std::filesystem::path validation_file() const { return path_ / "validation.json"; }
   std::filesystem::path results_file() const { return path_ / "results.json"; }
   std::filesystem::path report_file() const { return path_ / "report.html"; }
 

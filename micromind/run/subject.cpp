@@ -6,6 +6,7 @@
 
 #include "micromind/base/error.h"
 #include "micromind/base/text.h"
+#include "micromind/formats/onnx.h"
 #include "micromind/formats/tflite.h"
 #include "micromind/networks/registry.h"
 #include "micromind/run/run_folder.h"
@@ -45,12 +46,12 @@ Graph family_network(const NetworkFamily& family, const SubjectOptions& options)
   return build_network(family.name, values);
 }
 
+}  // namespace
+
 bool is_model_file(const std::string& what) {
   const std::filesystem::path extension = std::filesystem::path(what).extension();
   return extension == ".tflite" || extension == ".onnx";
 }
-
-}  // namespace
 
 Shape parse_shape(const std::string& text) {
   Shape shape;
@@ -77,9 +78,7 @@ Shape parse_shape(const std::string& text) {
 }
 
 Model read_model(const std::string& path) {
-  if (std::filesystem::path(path).extension() == ".onnx")
-    fail_with_hint("model", "convert it to an int8 .tflite; micromind writes .onnx (micromind export), it does not read it yet",
-                   "{} is an ONNX model: expected a .tflite file", path);
+  if (std::filesystem::path(path).extension() == ".onnx") return read_onnx(path);
   return read_tflite(path);
 }
 
@@ -128,7 +127,7 @@ Subject load_subject(const std::string& what, const SubjectOptions& options) {
   } else {
     std::vector<std::string> names;
     for (const NetworkFamily& f : network_families()) names.push_back(f.name);
-    fail_with_hint("inspect", name_hint(what, names), "'{}' is no run folder, no .tflite file and no family of networks", what);
+    fail_with_hint("inspect", name_hint(what, names), "'{}' is no run folder, no .tflite or .onnx file and no family of networks", what);
   }
   subject.lowered = lower(subject.network);
   return subject;

@@ -29,7 +29,10 @@ struct Subject {
   std::string target;  ///< of the run's recipe, else ""
 };
 
-/// A model file: .tflite. Throws Error, naming what can be done, for other formats.
+/// By its ending: .tflite or .onnx.
+bool is_model_file(const std::string& what);
+
+/// A model file, .tflite or .onnx, float or int8. Throws Error that lists what cannot be read.
 Model read_model(const std::string& path);
 
 /// Throws Error when `what` is none of the three (naming the nearest family), and on options that do not apply to it.

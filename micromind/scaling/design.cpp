@@ -92,6 +92,10 @@ class Designer::Work {
   Design take(const SearchResult& result, double ms) {
     Design d;
     d.family = request_.family;
+    d.counted = result.best.use;
+    d.counted[kRam] = taken(kRam, result.best);
+    costed_.lowered = lower(costed_.network);  // what runs
+    costed_.cost = estimate_cost(costed_.network, costed_.lowered);
     for (int r = 0; r < kResources; ++r) {
       if (r == kCycles && result.best.use[kCycles] == 0) continue;
       d.resources.push_back({static_cast<Resource>(r), shown(r, goal_.most[at(r)]), shown(r, taken(r, result.best))});
@@ -192,8 +196,9 @@ class Designer::Work {
     json options = name_network(lattice_, lattice_.configurations[at(found.configuration)], found.cell, found.widths);
     if (options.empty()) return false;
     Graph network = build_network(request_.family, options);
-    Lowered lowered = lower(network);
-    Cost cost = estimate_cost(network, lowered);
+    // As the search counts: a better order of branches and overlapping tensors take less (width_cost.h).
+    Lowered lowered = lower(network, {.order = false});
+    Cost cost = estimate_cost(network, lowered, {.overlap = false});
     if (static_cast<double>(cost.peak_ram_bytes) > ram) return false;
     costed_ = {std::move(options), std::move(network), std::move(lowered), std::move(cost)};
     return true;
@@ -303,6 +308,9 @@ class Designer::Work {
       use.searched = next.complete || next.best.any();
       use.binds = next.best.any();
       if (use.binds) use.next = shown(use.resource, taken(use.resource, next.best));
+      if (use.binds && use.resource == kRam && d.counted[kRam] > use.used)
+        d.notes.push_back(fmt::format("the search budgets RAM for tensors that lie apart, {} here; outputs over dying inputs make it {} on the chip",
+                                      format_resource(kRam, d.counted[kRam]), format_resource(kRam, use.used)));
     }
     d.sensitivity_ms = ms_since(start);
   }

@@ -81,6 +81,7 @@ struct Design {
   std::vector<ResourceUse> resources;
   std::vector<std::string> notes;  ///< knobs at the end of their range, budgets not given
   std::map<std::string, double> knobs;  ///< the real knobs, also where they are no options (phi)
+  Resources<double> counted{};  ///< as the search counts them: of RAM the arena without overlap (width_cost.h)
   double objective = 0;
   double gap = 0;  ///< how much better a network could still be, a share; 0: proven best
   std::int64_t nodes = 0, candidates = 0;

@@ -14,9 +14,7 @@ using Amounts = std::array<double, 3>;  // one an axis
 
 Amounts use_of(const Design& design) {
   Amounts use{};
-  for (const ResourceUse& r : design.resources)
-    for (std::size_t a = 0; a < use.size(); ++a)
-      if (r.resource == kFrontAxes[a]) use[a] = r.used;
+  for (std::size_t a = 0; a < use.size(); ++a) use[a] = design.counted[static_cast<std::size_t>(kFrontAxes[a])];
   return use;
 }
 

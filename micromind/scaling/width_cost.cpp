@@ -19,8 +19,8 @@ std::int64_t area_of(const Shape& shape) { return shape.elements() / shape[0]; }
 }  // namespace
 
 WidthCost::WidthCost(const Graph& network, std::span<const int> probe, const LayerCyclesOf& cycles) : slots_(probe.size()) {
-  const Lowered lowered = lower(network);
-  const Cost cost = estimate_cost(network, lowered, {.search_rounds = 0});
+  const Lowered lowered = lower(network, {.order = false});
+  const Cost cost = estimate_cost(network, lowered, {.search_rounds = 0, .overlap = false});
   fixed_flash_ = static_cast<double>(cost.code_bytes);
   read_layers(lowered, probe, cycles);
   read_steps(lowered.graph, probe);
@@ -58,23 +58,26 @@ void WidthCost::read_layers(const Lowered& lowered, std::span<const int> probe, 
       const std::int64_t area = conv != nullptr ? area_of(out) : 1;
       // A batch norm that stands alone runs as a convolution, but its products are not counted as MACs.
       const bool counted = lowered.origin[i].parameters >= 0;
-      layers_.push_back({x_in, x_out, depthwise, weights / pairs, counted ? area : 0, conv != nullptr});
+      const FilterRuns filter = conv != nullptr ? filter_runs(*conv, depthwise) : FilterRuns{};
+      layers_.push_back({x_in, x_out, depthwise, weights / pairs, counted ? area : 0, filter.runs, filter.taps});
       macs_a_pair = static_cast<double>(weights / pairs * area);
       if (depthwise && x_out < static_cast<int>(slots_)) depthwise_slots_.push_back(x_out);
-      fixed_flash_ += static_cast<double>(constant_bytes(graph, node) - weighted_bytes(weights, out[0], conv != nullptr ? out[0] : 1));
+      fixed_flash_ += static_cast<double>(constant_bytes(graph, node) - weighted_bytes(filter, in[0], out[0], depthwise));
     } else {
       fixed_flash_ += static_cast<double>(constant_bytes(graph, node));
     }
     if (!cycles_of) continue;
-    const KernelLatency c = cycles_of(graph, node);
+    CyclesByWidth c = cycles_of(graph, node);
     const auto positions = static_cast<double>(area_of(out));
-    fixed_cycles_ += c.call + c.position * positions;
-    cycles_.push_back({c.output * positions, c.input * static_cast<double>(area_of(in)), c.mac * macs_a_pair, x_in, x_out, depthwise});
+    fixed_cycles_ += c.at.call + c.at.position * positions;
+    c.at = {0, 0, c.at.output * positions, c.at.input * static_cast<double>(area_of(in)), c.at.mac * macs_a_pair, c.at.window * positions, 0,
+            c.at.tap * positions};
+    cycles_.push_back({c, x_in, x_out, depthwise});
   }
 }
 
 void WidthCost::read_steps(const Graph& graph, std::span<const int> probe) {
-  const MemoryPlan plan = plan_memory(graph, {.search_rounds = 0});
+  const MemoryPlan plan = plan_memory(graph, {.search_rounds = 0, .overlap = false});
   struct Shared {
     Buffer buffer;
     int first, last;
@@ -110,7 +113,7 @@ Resources<double> WidthCost::evaluate(std::span<const std::int64_t> x) const {
     const std::int64_t out = x[at(l.out)];
     const std::int64_t weights = l.depthwise ? l.weights * out : l.weights * x[at(l.in)] * out;
     macs += l.area * weights;
-    constants += weighted_bytes(weights, out, l.per_output_scale ? out : 1);
+    constants += weighted_bytes({l.runs, l.taps}, x[at(l.in)], out, l.depthwise);
   }
   std::int64_t most = 0;
   for (const Step& step : steps_) {
@@ -120,8 +123,11 @@ Resources<double> WidthCost::evaluate(std::span<const std::int64_t> x) const {
   }
   double cycles = fixed_cycles_;
   for (const Cycles& c : cycles_) {
+    const CyclesByWidth& l = c.layer;
     const auto in = static_cast<double>(x[at(c.in)]), out = static_cast<double>(x[at(c.out)]);
-    cycles += c.output * out + c.input * in + c.mac * (c.depthwise ? out : in * out);
+    const auto filled = static_cast<double>(l.outputs(x[at(c.out)]));
+    cycles += l.at.output * filled + l.at.input * in + l.at.mac * (c.depthwise ? out : in * out);
+    if (l.runs > 0 && !c.depthwise) cycles += (l.at.window + l.at.tap * filled) * static_cast<double>(l.window(x[at(c.in)]));
   }
   return {static_cast<double>(most), fixed_flash_ + static_cast<double>(constants), static_cast<double>(macs), cycles};
 }

@@ -7,13 +7,14 @@
 // graph may have the channels of one slot.
 //
 //   RAM(x)   = max over steps i of  Σ over live buffers b of  ⌈area_b · x_slot(b)⌉₄
-//   flash(x) = Σ over layers of  ⌈k · x_in · x_out⌉₄ + (8 + 1₄) · x_out + call   +  code of the kernels
+//   flash(x) = Σ over layers of  ⌈x_out⌉₄ · (rows · ⌈row · x_in⌉₄ + 12) + call   +  code of the kernels
 //   MACs(x)  = Σ over layers of  area · k · x_in · x_out
-//   cycles(x)= Σ over layers of  call + position · area + output · area · x_out + input · area_in · x_in + mac · MACs
+//   cycles(x)= Σ over layers of  CyclesByWidth (cost/latency.h)
 //
-// ⌈·⌉₄ rounds up to words. A depthwise layer has x_out in place of x_in · x_out. Without the rounding the four are
+// ⌈·⌉₄ rounds up to fours. A depthwise layer has x_out in place of x_in · x_out. Without the rounding the four are
 // polynomials with coefficients ≥ 0: the smooth relaxation, and monotone in every width, which is all that the bounds of
-// the search need.
+// the search need. RAM is that of tensors that lie apart (PlanOptions::overlap off) in the family's own order of layers: what a
+// chip takes is less, but where outputs overlap dying inputs it is not monotone (docs/scaling.md).
 #pragma once
 
 #include <algorithm>
@@ -37,7 +38,7 @@ template <class T>
 using Resources = std::array<T, kResources>;
 
 /// Coefficients of one layer's cycles: LatencyModel::cycles_by_width (cost/latency.h).
-using LayerCyclesOf = std::function<KernelLatency(const Graph& lowered, const Node& node)>;
+using LayerCyclesOf = std::function<CyclesByWidth(const Graph& lowered, const Node& node)>;
 
 class WidthCost {
  public:
@@ -56,7 +57,7 @@ class WidthCost {
     return x;
   }
 
-  /// Whole widths: exact, but that RAM is the planner's proven lower bound. Allocates nothing.
+  /// Whole widths: exact, but that RAM is the planner's proven lower bound without overlap. Allocates nothing.
   Resources<double> evaluate(std::span<const std::int64_t> x) const;
 
   /// Real widths, without rounding. The maximum over the steps is smooth: a p-norm (Σ live^p)^(1/p), p = 64, at most
@@ -73,10 +74,10 @@ class WidthCost {
     bool depthwise = false;
     std::int64_t weights = 0;      // for each in · out, or each out
     std::int64_t area = 0;         // every weight meets so many positions
-    bool per_output_scale = true;  // multipliers: one an output, or one
+    std::int64_t runs = 1, taps = 1;  // cost/flash.h
   };
   struct Cycles {
-    double output = 0, input = 0, mac = 0;
+    CyclesByWidth layer;  // its coefficients times positions
     int in = 0, out = 0;
     bool depthwise = false;
   };
@@ -111,11 +112,15 @@ Resources<Number> WidthCost::relax(std::span<const Number> x) const {
   for (const Layer& l : layers_) {
     const Number weights = l.depthwise ? real(l.weights) * at(l.out) : real(l.weights) * at(l.in) * at(l.out);
     macs = macs + real(l.area) * weights;
-    flash = flash + weights + real(l.per_output_scale ? 9 : 4) * at(l.out) + real(l.per_output_scale ? 0 : 8);
+    flash = flash + (l.depthwise ? real(4 * ((l.weights + 1) / 2)) * at(l.out) : weights) + real(12) * at(l.out);
   }
   for (const Cycles& c : cycles_) {
     const Number pairs = c.depthwise ? at(c.out) : at(c.in) * at(c.out);
-    cycles = cycles + Number(c.output) * at(c.out) + Number(c.input) * at(c.in) + Number(c.mac) * pairs;
+    const KernelLatency& k = c.layer.at;
+    cycles = cycles + Number(k.output) * at(c.out) + Number(k.input) * at(c.in) + Number(k.mac) * pairs;
+    if (c.layer.runs == 0 || c.depthwise) continue;
+    const Number window = real(c.layer.runs * c.layer.taps) * at(c.in);
+    cycles = cycles + Number(k.window) * window + Number(k.tap) * window * at(c.out);
   }
   using std::pow;
   constexpr double p = 64;

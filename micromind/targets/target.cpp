@@ -68,6 +68,7 @@ MemoryBank read_bank(TomlReader& reader, std::string name) {
   if (bank.address + bank.bytes > kAddressSpace)
     reader.wrong("bytes", fmt::format("{} bytes from 0x{:08x} leave the 32-bit address space", bank.bytes,
                                       bank.address));
+  if (reader.has("wait_states")) bank.wait_states = static_cast<int>(reader.integer("wait_states", 0, 1000));
   if (bank.address % 8 != 0)
     reader.wrong("address", fmt::format("0x{:08x} is no multiple of 8", bank.address));
   return bank;
@@ -80,6 +81,9 @@ void read_flash(TomlReader flash, Target& target) {
     if (address % 512 != 0) flash.wrong("vectors", fmt::format("0x{:08x} is no multiple of 512", address));
     if (address != target.flash.address) target.vectors_address = address;
   }
+  if (flash.has("wait_cycles") || flash.has("line_bytes") || flash.has("timing_source"))
+    target.flash_timing = FlashTiming{flash.integer("wait_cycles", 0, 10'000), flash.integer("line_bytes", 1, 4096),
+                                      flash.text("timing_source")};
   flash.finish();
 }
 
@@ -98,6 +102,18 @@ void read_ram(TomlReader& root, Target& target) {
     reader.finish();
   }
   if (target.ram.empty()) root.wrong("ram", "expected at least one bank");
+}
+
+void read_external_flash(TomlReader reader, Target& target) {
+  MemoryBank bank = read_bank(reader, "xflash");
+  const auto overlaps = [&](const MemoryBank& other) {
+    return bank.address < other.address + other.bytes && other.address < bank.address + bank.bytes;
+  };
+  if (overlaps(target.flash)) reader.wrong("address", "the external flash overlaps the flash");
+  for (const MemoryBank& ram : target.ram)
+    if (overlaps(ram)) reader.wrong("address", fmt::format("the external flash overlaps RAM bank '{}'", ram.name));
+  target.external_flash = std::move(bank);
+  reader.finish();
 }
 
 void read_features(TomlReader reader, const CoreRow& core, Target& target) {
@@ -140,6 +156,9 @@ void read_emulator(TomlReader& root, Target& target) {
   emulator.tick_ns = reader.positive("tick_ns");
   if (emulator.tick_ns < 0.001 || emulator.tick_ns > 1e6)
     reader.wrong("tick_ns", "expected 0.001 to 1000000");
+  if (reader.has("cpu")) emulator.cpu = reader.text("cpu");
+  if (!emulator.cpu.empty() && !is_identifier(emulator.cpu, "-_=,."))
+    reader.wrong("cpu", fmt::format("'{}' is no processor of QEMU", emulator.cpu));
   if (reader.has("properties")) emulator.properties = reader.texts("properties");
   for (const std::string& text : emulator.properties)
     if (!is_property(text))
@@ -161,6 +180,7 @@ Target read_target(TomlReader root) {
   target.clock_hz = root.integer("clock_hz", 1, 100'000'000'000);
   read_flash(root.table("flash"), target);
   read_ram(root, target);
+  if (root.has("external_flash")) read_external_flash(root.table("external_flash"), target);
   target.stack_bytes = root.bytes("stack", target.main_bank().bytes);
   if (target.stack_bytes < 512 || target.stack_bytes % 8 != 0)
     root.wrong("stack", fmt::format("expected a multiple of 8 from 512 on, found {}", target.stack_bytes));
@@ -169,7 +189,11 @@ Target read_target(TomlReader root) {
   read_emulator(root, target);
   if (root.has("power")) {
     TomlReader power = root.table("power");
-    target.power = Power{.active_mw = power.positive("active_mw"), .source = power.text("source")};
+    target.power = Power{power.positive("active_mw"), power.text("source"), std::nullopt, ""};
+    if (power.has("sleep_mw") || power.has("sleep_source")) {
+      target.power->sleep_mw = power.positive("sleep_mw");
+      target.power->sleep_source = power.text("sleep_source");
+    }
     power.finish();
   }
   root.finish();
@@ -189,6 +213,16 @@ std::uint32_t place(const Target& machine, std::vector<std::int64_t>& used, cons
        bank.name, format_bytes(bank.bytes));
 }
 
+// In the machine's largest free room: a RAM that the emulator fills from the image before it starts. What the machine lacks
+// is cut off, so that an image which links there still fits the board; nothing at all where no room is left.
+void place_external_flash(const Target& machine, const std::vector<std::int64_t>& used, MemoryBank& bank) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < machine.ram.size(); ++i)
+    if (machine.ram[i].bytes - used[i] > machine.ram[best].bytes - used[best]) best = i;
+  bank.address = static_cast<std::uint32_t>(machine.ram[best].address + used[best]);
+  bank.bytes = std::min(bank.bytes, machine.ram[best].bytes - used[best]);
+}
+
 bool executes(Core machine, Core board) {
   return machine == board || (machine == Core::kCortexM0 && board == Core::kCortexM0Plus);
 }
@@ -200,10 +234,6 @@ bool executes(Core machine, Core board) {
       machines += fmt::format("{}emulated_by = \"{}\"", machines.empty() ? "" : " or ", name);
   const std::string instead =
       "without emulation the image is built and its sizes are measured: leave out --emulate";
-  if (!is_cortex_m(target.core))
-    fail_with_hint("target",
-                   "emulated cores are Cortex-M: --target stm32h743 proves the same C code on one of them",
-                   "nothing emulates {}, whose core is {}", target.name, core_name(target.core));
   fail_with_hint(
       "target",
       machines.empty() ? instead : fmt::format("{}; or name a machine in its TOML: {}", instead, machines),
@@ -277,6 +307,7 @@ Target emulation_target(const Target& target) {
   stand_in.vectors_address = machine.vectors_address;
   std::vector<std::int64_t> used(machine.ram.size(), 0);
   for (MemoryBank& bank : stand_in.ram) bank.address = place(machine, used, bank, target);
+  if (stand_in.external_flash) place_external_flash(machine, used, *stand_in.external_flash);
   return stand_in;
 }
 

@@ -8,14 +8,17 @@
 //
 //   name, description, source (data sheet), core, clock_hz, stack (bytes), emulated_by (optional)
 //   [flash]     address, bytes, vectors (optional: where the core reads its vector table, default
-//   flash.address)
-//   [[ram]]     name, address, bytes          the first bank holds stack, .data and .bss
+//   flash.address), wait_cycles, line_bytes, timing_source (optional, together: FlashTiming)
+//   [[ram]]     name, address, bytes          the first bank holds stack, .data and .bss; their order is the
+//               order of preference for activations, wait_states (optional)
+//   [external_flash]  address, bytes, wait_states (optional): memory-mapped, for weights          optional
 //   [features]  dsp, mve, fpu ("none", "single", "double")
 //   [compiler]  flags (machine flags of the core's compiler: -mcpu=…, -mfpu=…, -mfloat-abi=…; -march=…,
-//   -mabi=…) [emulator]  machine (of qemu-system-arm), tick_ns (one SysTick tick), properties (optional:
-//   device
-//               properties such as "nrf51-soc.sram-size=65536")               emulated machines only
+//               -mabi=…, -mcmodel=…)
+//   [emulator]  machine (QEMU's -M), tick_ns (one tick of SysTick, or of minstret on RISC-V), cpu (optional: QEMU's
+//               -cpu), properties (optional: of devices, such as "nrf51-soc.sram-size=65536")  emulated machines only
 //   [power]     active_mw, source                                              optional
+//               sleep_mw, sleep_source (optional, together)
 //
 // Byte quantities are integers or text such as "512kB" (kB and MB are 2^10 and 2^20).
 #pragma once
@@ -42,7 +45,6 @@ enum class Core {
 };
 std::string_view core_name(Core core);  ///< "cortex-m7", "rv32imc", "host"
 
-/// Start-up code, linker script and emulators exist for these; RISC-V boards can be costed and emitted for.
 bool is_cortex_m(Core core);
 
 /// The C compiler of a core, as Debian names it: "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc", "cc".
@@ -60,16 +62,27 @@ struct MemoryBank {
   std::string name;
   std::uint32_t address = 0;
   std::int64_t bytes = 0;
+  int wait_states = 0;  ///< of a read, in cycles of the core, as far as the file says
 };
 
 struct Emulator {
-  std::string machine;  ///< qemu-system-arm -M
-  double tick_ns = 0;   ///< emulated nanoseconds a SysTick tick, for converting ticks to instructions
-  std::vector<std::string> properties;  ///< qemu-system-arm -global, "device.property=value"
+  std::string machine;  ///< QEMU's -M
+  double tick_ns = 0;   ///< emulated nanoseconds a tick of the core's clock, for converting ticks to instructions
+  std::string cpu;      ///< QEMU's -cpu; empty: the machine's own
+  std::vector<std::string> properties;  ///< QEMU's -global, "device.property=value"
 };
 
 struct Power {
   double active_mw = 0;  ///< while computing
+  std::string source;
+  std::optional<double> sleep_mw;  ///< between inferences, RAM kept; as a data sheet has it
+  std::string sleep_source;
+};
+
+/// Reading the flash at the target's clock, where nothing is cached.
+struct FlashTiming {
+  std::int64_t wait_cycles = 0;  ///< of the core, beyond the first, for a line
+  std::int64_t line_bytes = 0;   ///< that one read fetches
   std::string source;
 };
 
@@ -81,11 +94,13 @@ struct Target {
   MemoryBank flash;
   std::optional<std::uint32_t> vectors_address;  ///< when the vector table is not at the start of the flash
   std::vector<MemoryBank> ram;                   ///< at least one; the first holds stack, .data and .bss
+  std::optional<MemoryBank> external_flash;      ///< memory-mapped (QSPI, OctoSPI), for weights
   Features features;
   std::vector<std::string> compiler_flags;
   std::optional<Emulator> emulator;  ///< present on emulated machines
   std::string emulated_by;           ///< the emulated machine that stands in for this board; may be empty
   std::optional<Power> power;
+  std::optional<FlashTiming> flash_timing;
 
   std::int64_t ram_bytes() const;  ///< all banks
   const MemoryBank& main_bank() const { return ram.front(); }

@@ -73,7 +73,7 @@ ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, c
 }
 
 std::vector<std::vector<std::int8_t>> int8_inputs(const Model& model, const Dataset& dataset, const Normalization& normalization,
-                                                  std::int64_t count) {
+                                                  std::int64_t count, std::vector<std::int64_t>* labels) {
   const PixelScaler scaler(normalization, input_type(model).shape.channels());
   std::vector<std::vector<std::int8_t>> inputs;
   Sample sample;
@@ -86,6 +86,7 @@ std::vector<std::vector<std::int8_t>> int8_inputs(const Model& model, const Data
       continue;
     }
     inputs.push_back(quantize_image(pixels(sample, scaler), input_type(model)));
+    if (labels != nullptr) labels->push_back(sample.label);
   }
   if (inputs.empty() && problem) std::rethrow_exception(problem);
   return inputs;

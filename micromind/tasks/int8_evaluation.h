@@ -16,8 +16,8 @@ namespace micromind {
 ClassificationResult evaluate_int8(const Model& model, const Dataset& dataset, const Normalization& normalization, int threads = 0,
                                    double damaged_share = 0);
 
-/// The first `count` images that can be read in the model's int8 input form (H, W, C).
+/// The first `count` images that can be read in the model's int8 input form (H, W, C), and their labels where asked for.
 std::vector<std::vector<std::int8_t>> int8_inputs(const Model& model, const Dataset& dataset, const Normalization& normalization,
-                                                  std::int64_t count);
+                                                  std::int64_t count, std::vector<std::int64_t>* labels = nullptr);
 
 }  // namespace micromind

@@ -183,15 +183,22 @@ json stage_export(RunFolder& run, const StageHooks& hooks) {
   return export_onnx(run);
 }
 
+LabelledInputs test_inputs(const RunFolder& run, const Model& model, std::int64_t count) {
+  const Recipe& recipe = run.recipe();
+  const std::unique_ptr<Dataset> test = open_dataset(dataset_options(recipe, DataSplit::test));
+  LabelledInputs found;
+  found.inputs = int8_inputs(model, *test, input_normalization(recipe, model.graph), count > 0 ? count : recipe.deploy.inputs, &found.labels);
+  return found;
+}
+
 json stage_deploy(RunFolder& run, const DeployStage& options, const StageHooks& hooks) {
   const Recipe& recipe = run.recipe();
   const Model model = read_int8(run);
   const Target target = load_target(options.target.empty() ? recipe.deploy.target : options.target);
-  const std::unique_ptr<Dataset> test = open_dataset(dataset_options(recipe, DataSplit::test));
-  const auto inputs = int8_inputs(model, *test, input_normalization(recipe, model.graph),
-                                  options.inputs > 0 ? options.inputs : recipe.deploy.inputs);
+  const auto inputs = test_inputs(run, model, options.inputs).inputs;
   DeployOptions deploy_options;
   deploy_options.emulate = options.emulate;
+  deploy_options.placement = options.placement;
   deploy_options.progress = [&](const std::string& line) { note(hooks, line); };
   const std::filesystem::path folder = options.output.empty() ? run.c_folder() : options.output;
   json result = to_json(deploy(model, target, folder, inputs, deploy_options));

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "micromind/deploy/deploy.h"
+#include "micromind/deploy/input_files.h"
 #include "micromind/run/run_folder.h"
 #include "micromind/train/progress.h"
 
@@ -80,6 +81,7 @@ struct DeployStage {
   bool emulate = true;
   std::int64_t inputs = 0;        ///< test images to compare; 0: the recipe's
   std::filesystem::path output;   ///< empty: RUN/c
+  PlacementOptions placement = {};
 };
 /// model.tflite on the target, its outputs compared on test images. → to_json(Deployment)
 nlohmann::json stage_deploy(RunFolder& run, const DeployStage& options, const StageHooks& hooks = {});
@@ -87,6 +89,9 @@ nlohmann::json stage_deploy(RunFolder& run, const DeployStage& options, const St
 /// All stages and the report. The network stage's result is kept where there is one, with `resume` those of the others
 /// too. Throws Error before training for whatever prepare_network() finds. → {folder, network, train, quantize, evaluate, export, deploy, report}
 nlohmann::json run_recipe(RunFolder& run, bool resume, const StageHooks& hooks = {});
+
+/// The first test images of a run as its int8 model sees them, with labels; `count` 0: as many as the recipe compares.
+LabelledInputs test_inputs(const RunFolder& run, const Model& model, std::int64_t count);
 
 struct Prediction {
   std::string file, label;

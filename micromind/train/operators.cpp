@@ -148,6 +148,8 @@ TensorList apply(const Op& op, const TensorList& in, const TensorList& p, const 
           [&](const Flatten&) -> TensorList { return {in[0].reshape({in[0].size(0), -1})}; },
           [&](const Softmax&) -> TensorList { return {at::softmax(in[0], 1)}; },
           [&](const Requantize&) -> TensorList { return {in[0]}; },
+          [&](const TakeRows& o) -> TensorList { return {in[0].narrow(2, o.first, o.count)}; },
+          [&](const JoinRows&) -> TensorList { return {at::cat(in, 2)}; },
       },
       op);
 }

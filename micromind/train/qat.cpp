@@ -28,7 +28,7 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 // Operators whose float result on int8 numbers is exact already: they move or select.
 bool moves(const Op& op) {
   return std::holds_alternative<Concat>(op) || std::holds_alternative<Split>(op) || std::holds_alternative<MaxPool2d>(op) ||
-         std::holds_alternative<Pad>(op) || std::holds_alternative<Upsample>(op) || std::holds_alternative<Flatten>(op);
+         std::holds_alternative<Pad>(op) || std::holds_alternative<Upsample>(op) || is_view(op);
 }
 
 // In memory an image's bytes are (H, W, C), in libtorch its flattened form is (C, H, W): such a value may only go into a linear

@@ -12,8 +12,12 @@ enum { GUARD_BYTES = 64, GUARD = 0x5A };
 static struct {
   uint8_t before[GUARD_BYTES];
   model_arena arena;
+  TEST_MORE_ARENAS
   uint8_t after[GUARD_BYTES];
 } memory;
+
+/* Of the arenas, the first as in test_port. */
+static uint8_t* const arena_bases[] = {memory.arena.bytes TEST_MORE_BASES(memory)};
 
 static int current_test, current_event, first_wrong_event;
 
@@ -47,7 +51,7 @@ static int guards_are_whole(void) {
 static int compare_outputs(const int8_t* expected) {
   int failures = 0;
   for (int k = 0; k < TEST_OUTPUTS; ++k) {
-    const int8_t* found = (const int8_t*)memory.arena.bytes + test_outputs[k].offset;
+    const int8_t* found = (const int8_t*)arena_bases[test_outputs[k].arena] + test_outputs[k].offset;
     for (size_t i = 0; i < test_outputs[k].bytes; ++i) {
       if (found[i] == expected[i]) continue;
       printf("FAILED: input %d, output %s, byte %lu: expected %d, found %d\n", current_test, test_outputs[k].name,
@@ -68,10 +72,10 @@ static int run_test(int test) {
   first_wrong_event = -1;
   memset(&memory, GUARD, sizeof memory);
   for (int k = 0; k < TEST_INPUTS; ++k) {
-    memcpy(memory.arena.bytes + test_inputs[k].offset, input, test_inputs[k].bytes);
+    memcpy(arena_bases[test_inputs[k].arena] + test_inputs[k].offset, input, test_inputs[k].bytes);
     input += test_inputs[k].bytes;
   }
-  failures += check(model_run(memory.arena.bytes, sizeof memory.arena.bytes) == MODEL_OK, "model_run() returns MODEL_OK");
+  failures += check(model_run(memory.arena.bytes, sizeof memory.arena.bytes TEST_MORE_ARGUMENTS(memory)) == MODEL_OK, "model_run() returns MODEL_OK");
   failures += compare_outputs(test_output_bytes[test]);
   if (first_wrong_event >= 0) {
     printf("FAILED: input %d: the first layer that differs is %s\n", test, test_layers[first_wrong_event].name);
@@ -82,9 +86,9 @@ static int run_test(int test) {
 
 int main(void) {
   int failures = 0;
-  failures += check(model_run(NULL, MODEL_ARENA_BYTES) == MODEL_ERROR_ALIGNMENT, "no arena is an error");
-  failures += check(model_run(memory.arena.bytes + 1, MODEL_ARENA_BYTES) == MODEL_ERROR_ALIGNMENT, "a misaligned arena is an error");
-  failures += check(model_run(memory.arena.bytes, MODEL_ARENA_BYTES - 1) == MODEL_ERROR_ARENA_BYTES, "a small arena is an error");
+  failures += check(model_run(NULL, MODEL_ARENA_BYTES TEST_MORE_ARGUMENTS(memory)) == MODEL_ERROR_ALIGNMENT, "no arena is an error");
+  failures += check(model_run(memory.arena.bytes + 1, MODEL_ARENA_BYTES TEST_MORE_ARGUMENTS(memory)) == MODEL_ERROR_ALIGNMENT, "a misaligned arena is an error");
+  failures += check(model_run(memory.arena.bytes, MODEL_ARENA_BYTES - 1 TEST_MORE_ARGUMENTS(memory)) == MODEL_ERROR_ARENA_BYTES, "a small arena is an error");
   for (int test = 0; test < TEST_COUNT; ++test) failures += run_test(test);
   if (failures == 0) printf("self test passed: %d inputs, every output byte as expected\n", TEST_COUNT);
   return failures == 0 ? 0 : 1;

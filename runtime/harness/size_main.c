@@ -5,5 +5,5 @@
 ARENA_PLACE static model_arena arena;
 
 int main(void) {
-  return (int)model_run(arena.bytes, sizeof arena.bytes);
+  return (int)model_run(arena.bytes, sizeof arena.bytes MORE_ARGUMENTS);
 }

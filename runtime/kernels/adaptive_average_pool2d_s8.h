@@ -10,6 +10,7 @@
 #define MICROMIND_RUNTIME_KERNELS_ADAPTIVE_AVERAGE_POOL2D_S8_H
 
 #include "common.h"
+#include "mve.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,17 @@ static inline void mm_adaptive_average_pool2d_s8(const mm_adaptive_average_pool2
     for (int32_t x = 0; x < p->out_w; ++x) {
       const int32_t left = x * p->in_w / p->out_w;
       const int32_t right = ((x + 1) * p->in_w + p->out_w - 1) / p->out_w;
+#if MM_HAS_MVE
+      for (int32_t channel = 0; channel < p->channels; channel += 4) {
+        const int32_t some = mm_min(4, p->channels - channel);
+        int32_t sums[4];
+        vstrwq_s32(sums, mm_mve_window_sum(input + (top * p->in_w + left) * p->channels + channel, bottom - top, right - left,
+                                           p->in_w * p->channels, p->channels, some));
+        for (int32_t k = 0; k < some; ++k) {
+          *output++ = (int8_t)mm_rounding_divide(sums[k], (bottom - top) * (right - left));
+        }
+      }
+#else
       for (int32_t channel = 0; channel < p->channels; ++channel) {
         int32_t sum = 0;
         for (int32_t row = top; row < bottom; ++row) {
@@ -37,6 +49,7 @@ static inline void mm_adaptive_average_pool2d_s8(const mm_adaptive_average_pool2
         }
         *output++ = (int8_t)mm_rounding_divide(sum, (bottom - top) * (right - left));
       }
+#endif
     }
   }
 }

@@ -8,7 +8,7 @@
  *
  * Output channel o reads the input channels of group o / (out_c / groups). Padding adds nothing to the sum
  * (it is the zero point). out_h, out_w are the caller's: padding at the bottom and right follows from them,
- * any amount. kernel_h * kernel_w * in_c / groups ≤ 65,536. Input and output may not overlap.
+ * any amount. kernel_h * kernel_w * in_c / groups ≤ 65,536. Overlap: see "Order" in README.md.
  */
 #ifndef MICROMIND_RUNTIME_KERNELS_CONV2D_S8_H
 #define MICROMIND_RUNTIME_KERNELS_CONV2D_S8_H

@@ -6,7 +6,7 @@
  *   output = clamp(requantise(bias + sum (input + input_offset) * weight) + output_offset, act_min, act_max)
  *
  * Output channel o reads input channel o / multiplier. Padding adds nothing to the sum. Padding at the bottom
- * and right follows from out_h, out_w. Input and output may not overlap.
+ * and right follows from out_h, out_w. Overlap: see "Order" in README.md.
  */
 #ifndef MICROMIND_RUNTIME_KERNELS_DEPTHWISE_CONV2D_S8_H
 #define MICROMIND_RUNTIME_KERNELS_DEPTHWISE_CONV2D_S8_H

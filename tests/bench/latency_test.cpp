@@ -88,7 +88,7 @@ Graph one_conv(Shape in, Conv2d op) {
 TEST(LatencyFeatures, CountWhatMeetsTheImage) {
   // 3×3 over 4×5 with padding 1: rows meet 2+3+3+2, columns 2+3+3+3+2 taps.
   const Graph g = one_conv({6, 4, 5}, {.out_channels = 7, .kernel = 3, .padding = 1});
-  const LatencyFeatures f = latency_features(g, g.nodes()[0]);
+  const LatencyFeatures f = latency_features(g, g.nodes()[0], {});
   EXPECT_EQ(f.work, 10 * 13 * 6 * 7);
   EXPECT_EQ(f.positions, 20);
   EXPECT_EQ(f.outputs, 140);
@@ -99,7 +99,7 @@ TEST(LatencyFeatures, CountWhatMeetsTheImage) {
   double taps = 0;  // by counting
   for (int o = 0; o < 4; ++o)
     for (int k = 0; k < 3; ++k) taps += o * 2 - 2 + 2 * k >= 0 && o * 2 - 2 + 2 * k < 7;
-  const LatencyFeatures s = latency_features(strided, strided.nodes()[0]);
+  const LatencyFeatures s = latency_features(strided, strided.nodes()[0], {});
   EXPECT_EQ(s.work, taps * taps * 2 * 4);
   EXPECT_EQ(s.positions, 16 * 2);
   EXPECT_EQ(kernel_variant(strided, strided.nodes()[0]), "grouped");
@@ -116,7 +116,7 @@ TEST(LatencyModel, NeverFallsWhenAWidthGrows) {
     const LatencyModel& model = load_latency_model(core);
     for (const LatencyRow& row : model.rows())
       for (const KernelLatency& k : {row.instructions, row.cycles})
-        for (const double c : {k.call, k.position, k.output, k.input, k.mac}) EXPECT_GE(c, 0) << row.kernel;
+        for (const double c : {k.call, k.position, k.output, k.input, k.mac, k.window, k.edge, k.tap}) EXPECT_GE(c, 0) << row.kernel;
     double before = 0;
     for (int width = 1; width <= 70; ++width) {
       const Graph g = one_conv({8, 9, 9}, {.out_channels = width, .kernel = 3, .padding = 1});
@@ -139,16 +139,20 @@ TEST(LatencyModel, NeverFallsWhenAWidthGrows) {
 // What the scaling search takes apart is what the model says.
 TEST(LatencyModel, CyclesByWidthAddUpToTheLayer) {
   const LatencyModel& model = load_latency_model(Core::kCortexM7);
-  for (const LatencyCase& c : latency_cases()) {
-    const Graph g = lower(c.graph).graph;
+  for (const LatencyCase& one : latency_cases()) {
+    const Graph g = lower(one.graph).graph;
     for (const Node& node : g.nodes()) {
-      const KernelLatency k = model.cycles_by_width(g, node);
+      const CyclesByWidth c = model.cycles_by_width(g, node);
+      const KernelLatency& k = c.at;
       const Shape &in = g.shape(node.inputs[0]), &out = g.shape(node.outputs[0]);
+      const double positions = out.height() * out.width();
+      const auto width = static_cast<double>(c.outputs(out.channels()));
       const double sum =
-          k.call + k.position * out.height() * out.width() + k.output * static_cast<double>(out.elements()) +
+          k.call + k.position * positions + k.output * width * positions +
           k.input * static_cast<double>(in.elements()) +
-          k.mac * static_cast<double>(macs(node.op, g.input_shapes(node), g.output_shapes(node)));
-      EXPECT_NEAR(sum, model.layer_cycles(g, node), 1e-6 * sum) << c.kernel << " " << c.variant;
+          k.mac * static_cast<double>(macs(node.op, g.input_shapes(node), g.output_shapes(node))) +
+          (k.window + k.tap * width) * static_cast<double>(c.window(in.channels())) * positions;
+      EXPECT_NEAR(sum, model.layer_cycles(g, node), 1e-6 * sum) << one.kernel << " " << one.variant;
     }
   }
 }

@@ -110,7 +110,7 @@ TEST(Efficiency, OnAnEmulatedCoreItIsAModel) {
   EXPECT_THAT(p.label, HasSubstr("model"));
   EXPECT_THAT(p.energy_is, AllOf(HasSubstr("a model"), HasSubstr("120 MHz"), HasSubstr("42 mW")));
   for (const OperatorFigure& f : p.figures) {
-    EXPECT_GT(f.counts.total(), static_cast<std::uint64_t>(f.macs)) << f.operator_name;
+    EXPECT_GT(f.counts.total(), static_cast<std::uint64_t>(f.macs) / 2) << f.operator_name;  // an instruction multiplies two pairs
     EXPECT_GT(f.counts.loads(), 0u);
     ASSERT_TRUE(f.energy_uj_model);
     EXPECT_NEAR(*f.energy_uj_model, f.cycles_model / 120e6 * 42e-3 * 1e6, 1e-9);

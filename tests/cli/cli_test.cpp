@@ -20,7 +20,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 const std::vector<std::string>& verbs() {
-  static const std::vector<std::string> names = {"run",  "train",    "evaluate", "quantize",  "export",  "convert", "deploy",  "report", "inspect",
+  static const std::vector<std::string> names = {"run",  "train",    "evaluate", "quantize",  "export",  "convert", "deploy",  "validate", "report", "inspect",
                                                  "predict", "data", "datasets", "networks", "operators", "recipes", "targets", "explain", "design", "bench"};
   return names;
 }
@@ -77,6 +77,8 @@ TEST(Cli, FailuresAreOneMessageAndStatusOne) {
       {{"inspect", "bad.tflite"}, "bad.tflite"},
       {{"deploy", "bad.tflite", "--target", "stm32h743"}, "bad.tflite"},
       {{"deploy", "none.tflite"}, "--target"},
+      {{"validate", "bad.tflite", "--target", "stm32h743"}, "bad.tflite"},
+      {{"validate", "runs/none"}, "runs/none"},
       {{"evaluate", "runs/none"}, "no such folder"},
       {{"report", "."}, "no recipe.toml"},
       {{"predict", ".", "x.png"}, "no recipe.toml"},
@@ -249,11 +251,11 @@ TEST(Cli, DamagedRunFoldersAreExplained) {
   explained({"train", "r", "--resume"}, "the weights of epoch 1");
 }
 
-TEST(Cli, ModelFilesOfOtherFormatsAreNamed) {
+TEST(Cli, ModelFilesThatAreNoneAreNamed) {
   TemporaryFolder folder;
   write_atomic(folder.path() / "x.onnx", "anything");
   for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{{"deploy", "x.onnx", "--target", "stm32h743"}, {"inspect", "x.onnx"}})
-    EXPECT_THAT(micromind(command, folder.path()).err, HasSubstr("ONNX model: expected a .tflite"));
+    EXPECT_THAT(micromind(command, folder.path()).err, AllOf(HasSubstr("x.onnx is no .onnx file"), HasSubstr("fetch it again")));
   EXPECT_THAT(micromind({"deploy", "x.tflite", "--target", "stm32h743", "--inputs", "0"}).err, HasSubstr("1 to 1000000"));
 }
 
@@ -279,7 +281,8 @@ TEST(Cli, InspectCountsAsPublished) {
   EXPECT_EQ(j["fits"], true);
   EXPECT_GT(j["layers"].size(), 20u);
   const ProcessResult text = micromind({"inspect", "phinet", "--input", "3x224x224", "--target", "nrf52840"});
-  EXPECT_THAT(text.out, AllOf(HasSubstr("30,917"), HasSubstr("← RAM"), HasSubstr("does not fit nrf52840"), Not(HasSubstr("\033["))));
+  EXPECT_THAT(text.out, AllOf(HasSubstr("30,917"), HasSubstr("← RAM"), HasSubstr("fits nrf52840"), HasSubstr("strips"), Not(HasSubstr("\033["))));
+  EXPECT_THAT(micromind({"inspect", "phinet", "--input", "3x896x896", "--target", "nrf52840"}).out, HasSubstr("does not fit nrf52840"));
 }
 
 TEST(Cli, ListsAreJson) {
@@ -340,6 +343,11 @@ TEST(Cli, RunsFromRecipeToReport) {
   const json chip = json_of(micromind({"deploy", "runs/demo/model.tflite", "--target", "mps2-an386", "--emulate", "--inputs", "2", "--json"}, folder.path()));
   EXPECT_EQ(chip["outputs_identical"], 2);
   EXPECT_EQ(chip["folder"], "model-c");
+  const json proof = json_of(micromind({"validate", "runs/demo", "--inputs", "3", "--json"}, folder.path()));
+  EXPECT_EQ(proof["passed"], true);
+  EXPECT_EQ(proof["chip_accuracy"]["samples"], 3);
+  EXPECT_TRUE(proof.contains("to_float"));
+  EXPECT_EQ(json::parse(read_text(folder.path() / "runs/demo/validation.json"))["outputs_identical"], 3);
   const json again = json_of(micromind({"deploy", "runs/demo", "--emulate", "--inputs", "3", "--json"}, folder.path()));
   EXPECT_EQ(again["outputs_identical"], 3);
   EXPECT_EQ(json_of(micromind({"report", "runs/demo", "--json"}, folder.path()))["report"], "runs/demo/report.html");

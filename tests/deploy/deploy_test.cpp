@@ -23,10 +23,10 @@ using testing::HasSubstr;
 class DeployTo : public testing::TestWithParam<const char*> {};
 
 TEST_P(DeployTo, EveryByteOfEveryOperatorIsTheHosts) {
-  SKIP_WITHOUT_TOOLS();
+  const Target target = load_target(GetParam());
+  SKIP_WITHOUT_TOOLS_FOR(target);
   const TemporaryFolder folder;
   const Model model = every_operator();
-  const Target target = load_target(GetParam());
   std::vector<std::string> steps;
   const Deployment d =
       deploy(model, target, folder.path(), random_inputs(model, 24),
@@ -43,8 +43,9 @@ TEST_P(DeployTo, EveryByteOfEveryOperatorIsTheHosts) {
     macs += l.macs;
   }
   EXPECT_EQ(macs, d.macs);
+  // Traced layers apply their tables by themselves, which convolutions do as they store when nobody looks.
   EXPECT_NEAR(static_cast<double>(instructions), static_cast<double>(d.instructions),
-              40.0 * static_cast<double>(d.layers.size()));
+              40.0 * static_cast<double>(d.layers.size()) + 0.01 * static_cast<double>(d.instructions));
   EXPECT_GE(d.instructions_most, d.instructions);
   EXPECT_EQ(d.cycles_estimate,
             std::llround(static_cast<double>(d.instructions) * cycles_per_instruction(target.core)));
@@ -64,8 +65,9 @@ TEST_P(DeployTo, EveryByteOfEveryOperatorIsTheHosts) {
   EXPECT_THAT(layer_table(d), HasSubstr("depthwise_conv2d_s8"));
 }
 INSTANTIATE_TEST_SUITE_P(Cores, DeployTo,
-                         testing::Values("rp2040", "mps2-an385", "mps2-an386", "nrf5340", "stm32h743",
-                                         "alif-e7-hp"),
+                         // Each is run by the machine of its core: microbit, mps2-an385 … mps3-an547, virt.
+                         testing::Values("microbit", "rp2040", "mps2-an385", "mps2-an386", "nrf5340", "stm32h743",
+                                         "alif-e7-hp", "esp32c3", "k210"),
                          [](const auto& core) {
                            std::string n = core.param;
                            std::erase(n, '-');
@@ -87,11 +89,28 @@ TEST(Deploy, TheTableOfKernelSizesIsWhatTheLinkerSays) {
   layers.erase("");
   EXPECT_EQ(layers.size(), 15u);
   for (const auto& [kernel, count] : layers) {
-    const ElfSymbol* symbol = built.image.symbol(kernel + "_kernel");
-    ASSERT_NE(symbol, nullptr) << kernel;
+    std::int64_t bytes = 0;
+    const auto add = [&](const std::string& name) {
+      for (const std::string suffix : {"", ".constprop.0", ".isra.0"})
+        if (const ElfSymbol* symbol = built.image.symbol(name + suffix)) bytes += symbol->bytes;
+    };
+    static const std::map<std::string, std::vector<std::string>> parts = {
+        {"conv2d_s8",
+         {"mm_packed_two_pixels", "mm_packed_unpack_two", "mm_packed_clipped", "mm_packed_parts", "mm_packed_points",
+          "mm_packed_next_two", "mm_packed_start_row", "mm_packed_rest"}},
+        {"depthwise_conv2d_s8",
+         {"mm_packed_depthwise_three", "mm_packed_depthwise_any", "mm_packed_depthwise_find", "mm_packed_depthwise_last"}},
+        {"linear_s8", {"mm_packed_one_pixel", "mm_packed_single"}},
+        {"mul_s8", {"mm_mul_words"}},
+        {"table_s8", {"mm_table_eights"}}};
+    const auto own = parts.find(kernel);
+    if (own != parts.end())
+      for (const std::string& part : own->second) add(part);
+    add((built.image.symbol("packed_" + kernel + "_kernel") != nullptr ? "packed_" : "") + kernel + "_kernel");
+    ASSERT_GT(bytes, 0) << kernel;
     const std::int64_t expected = kernel_code_bytes(kernel);
-    EXPECT_LE(symbol->bytes, expected + 16 + expected / 20) << kernel;
-    EXPECT_GE(symbol->bytes, count > 1 ? expected - 16 - expected / 20 : expected / 3) << kernel;
+    EXPECT_LE(bytes, expected + 16 + expected / 20) << kernel;
+    EXPECT_GE(bytes, count > 1 ? expected - 16 - expected / 20 : expected / 6) << kernel;
   }
 }
 
@@ -120,9 +139,7 @@ TEST(Deploy, AWrongByteIsFoundAndLocated) {
   const Harness harness{model, plan, folder.path() / "c", folder.path() / "work"};
   const Target machine = load_target("mps2-an500");
   const std::vector<ByteTensor> inputs = random_inputs(model, 2);
-  Deployment d;
-  compare(model, inputs, run_on_core(harness, machine, inputs), trace_on_core(harness, machine, inputs[0]),
-          d);
+  const Proof d = prove(model, inputs, chip_values(run_on_core(harness, machine, inputs), trace_on_core(harness, machine, inputs)));
   EXPECT_FALSE(d.identical());
   EXPECT_LT(d.outputs_identical, 2);
   EXPECT_THAT(d.first_difference, AllOf(HasSubstr("'depthwise' (depthwise_conv2d_s8)"),
@@ -143,16 +160,13 @@ TEST(Deploy, WithoutEmulationOnlyBuilds) {
               HasSubstr("nothing emulates"));
 }
 
-TEST(Deploy, ACoreWithoutStartUpCodeSaysWhatCanBeDoneInstead) {
+TEST(Deploy, TheHostIsNoChip) {
   const TemporaryFolder folder;
   const Model model = every_operator();
-  for (const bool emulate : {false, true})
-    EXPECT_THAT(error_of([&] {
-                  deploy(model, load_target("esp32c3"), folder.path() / "c", random_inputs(model, 1),
-                         {.emulate = emulate, .progress = {}});
-                }),
-                AllOf(HasSubstr("esp32c3 is no Cortex-M (its core is rv32imc)"),
-                      HasSubstr("riscv64-unknown-elf-gcc -march=rv32imc -mabi=ilp32")));
+  Target host = load_target("stm32h743");
+  host.core = Core::kHost;
+  EXPECT_THAT(error_of([&] { deploy(model, host, folder.path() / "c", random_inputs(model, 1)); }),
+              AllOf(HasSubstr("core is the host"), HasSubstr("self test")));
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "c"));
 }
 

@@ -17,7 +17,7 @@ using testing::HasSubstr;
 
 class Machine : public testing::TestWithParam<std::string> {
  protected:
-  void SetUp() override { SKIP_WITHOUT_TOOLS(); }
+  void SetUp() override { SKIP_WITHOUT_TOOLS_FOR(target_); }
   EmulatorResult run(const std::string& name, const BuildOptions& options = {}, double timeout_s = 60) {
     const BuildResult built = build_image(target_, guest(name), folder_.path() / "build", options);
     return run_on_emulator(target_, built.elf, {.folder = folder_.path(), .timeout_s = timeout_s});
@@ -30,7 +30,7 @@ class Machine : public testing::TestWithParam<std::string> {
 };
 INSTANTIATE_TEST_SUITE_P(Emulated, Machine,
                          testing::Values("microbit", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505",
-                                         "mps3-an547", "stm32h743"),
+                                         "mps3-an547", "stm32h743", "virt-rv32", "virt-rv64"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -103,6 +103,9 @@ TEST_P(Machine, AFaultIsNamedWithItsFunction) {
   if (target_.core == Core::kCortexM0) {  // Armv6-M has no registers that say more
     EXPECT_THAT(crash("1"), AllOf(HasSubstr("the guest faulted: HardFault"), HasSubstr("in 'crash'")));
     EXPECT_THAT(crash("2"), AllOf(HasSubstr("the guest faulted: HardFault"), HasSubstr("in 'crash'")));
+  } else if (!is_cortex_m(target_.core)) {
+    EXPECT_THAT(crash("1"), AllOf(HasSubstr("the guest faulted: illegal instruction"), HasSubstr("in 'crash'")));
+    EXPECT_THAT(crash("2"), AllOf(HasSubstr("store to no memory"), HasSubstr("in 'crash'"), HasSubstr("0x90000000")));
   } else {
     EXPECT_THAT(crash("1"), AllOf(HasSubstr("the guest faulted"), HasSubstr("undefined instruction"),
                                   HasSubstr("in 'crash'")));
@@ -147,11 +150,16 @@ TEST(Emulator, AMissingProgramNamesItsPackage) {
   const std::string emulator = error_of([&] { run_on_emulator(load_target("mps2-an500"), "x.elf"); });
   const std::string compiler =
       error_of([&] { build_image(load_target("mps2-an500"), guest("count"), folder.path()); });
-  const std::string version = error_of([] { cross_compiler_version(); });
+  const std::string version = error_of([] { cross_compiler_version(load_target("mps2-an500")); });
+  const std::string riscv_emulator = error_of([&] { run_on_emulator(load_target("virt-rv64"), "x.elf"); });
+  const std::string riscv_compiler =
+      error_of([&] { build_image(load_target("virt-rv32"), guest("count"), folder.path()); });
   ::setenv("PATH", path.c_str(), 1);
   EXPECT_THAT(emulator, HasSubstr("apt install qemu-system-arm"));
   EXPECT_THAT(compiler, HasSubstr("apt install gcc-arm-none-eabi"));
   EXPECT_EQ(compiler, version);
+  EXPECT_THAT(riscv_emulator, AllOf(HasSubstr("qemu-system-riscv64"), HasSubstr("apt install qemu-system-misc")));
+  EXPECT_THAT(riscv_compiler, HasSubstr("apt install gcc-riscv64-unknown-elf"));
 }
 
 }  // namespace

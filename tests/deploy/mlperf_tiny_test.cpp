@@ -2,6 +2,7 @@
 // Lite Micro's reference kernels, and flash and RAM are less than TensorFlow Lite Micro's with CMSIS-NN.
 #include <gmock/gmock.h>
 
+#include "deploy/every_operator.h"
 #include "deploy/guest.h"
 #include "micromind/base/file.h"
 #include "micromind/deploy/deploy.h"
@@ -61,6 +62,30 @@ TEST_P(MlperfTiny, OutputsOnTheCoreAreTheReferenceBytes) {
               0.05 * static_cast<double>(d.flash_bytes));
   RecordProperty("instructions", static_cast<int>(d.instructions));
 }
+// The same with vector kernels, against that peer's instructions, arena and flash on the Cortex-M55.
+TEST(MlperfTinyM55, TakesLessOfEverythingThanThePeer) {
+  SKIP_WITHOUT_TOOLS();
+  const std::filesystem::path models = data_folder() / "mlperf_tiny/models";
+  if (!std::filesystem::exists(models)) GTEST_SKIP() << models << " is absent";
+  struct {
+    const char* model;
+    std::int64_t instructions, arena_bytes, flash_bytes;
+  } const peers[] = {{"ic_pretrainedResnet_quant", 4810000, 54996, 170788},
+                     {"kws_ref_model", 1790000, 27300, 133772},
+                     {"vww_96_int8", 6430000, 100756, 413124},
+                     {"ad01_int8", 286000, 5172, 304860}};
+  for (const auto& peer : peers) {
+    const Model model = read_tflite(models / (std::string(peer.model) + ".tflite"));
+    const TemporaryFolder folder;
+    const Deployment d = deploy(model, load_target("mps3-an547"), folder.path(), random_inputs(model, 1));
+    EXPECT_TRUE(d.identical()) << peer.model << ": " << d.first_difference;
+    EXPECT_LT(d.instructions, peer.instructions * 6 / 10) << peer.model;
+    EXPECT_LT(d.arena_bytes, peer.arena_bytes) << peer.model;
+    EXPECT_LT(d.flash_bytes, peer.flash_bytes - 20 * 1024) << peer.model;
+    EXPECT_LT(d.stack_bytes, 2560) << peer.model;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, MlperfTiny,
                          testing::Values(Peer{"ic_pretrainedResnet_quant", 54996, 179916},
                                          Peer{"kws_ref_model", 22820, 139476},

@@ -368,7 +368,7 @@ TEST_P(Profile, ClassesAddUpToTheInstructionClock) {
   const Harness harness{model, plan, emitted, folder_.path()};
   const auto inputs = random_inputs(model, 1);
   const std::vector<InstructionCounts> layers = profile_layers(harness, target_, inputs[0]);
-  const CoreTrace trace = trace_on_core(harness, target_, inputs[0]);
+  const CoreTrace trace = trace_on_core(harness, target_, {inputs[0]});
   ASSERT_EQ(layers.size(), model.graph.nodes().size());
   std::size_t event = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {

@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iostream>
 
 #include "micromind/base/file.h"
+#include "micromind/base/process.h"
+#include "micromind/bench/mlperf_inputs.h"
 #include "micromind/cost/count.h"
 #include "micromind/formats/tflite.h"
 #include "micromind/quantize/executor.h"
@@ -39,6 +42,22 @@ TEST_P(MlperfTiny, GivesTheBytesOfTensorFlowLiteMicro) {
                             reinterpret_cast<const std::int8_t*>(outputs.data()) + i * out);
   }
   EXPECT_EQ(identical, GetParam().inferences);
+}
+
+TEST(MlperfTinyAccuracy, OnTheSuppliedInputsIsThePublishedOne) {
+  const std::filesystem::path folder = data_folder() / "mlperf_tiny";
+  if (!std::filesystem::exists(folder / "kws01.tar.xz")) GTEST_SKIP() << "no accuracy inputs in " << folder << "; set MICROMIND_DATA";
+  if (!find_program("xz")) GTEST_SKIP() << "no xz to unpack them";
+  for (const MlperfTask& task : mlperf_tasks()) {
+    const std::string name(task.model);
+    const Model model = read_tflite(folder / "models" / (name + ".tflite"));
+    const auto bytes = static_cast<std::size_t>(model.graph.shape(model.graph.inputs()[0].value).elements());
+    const MlperfInputs set = mlperf_inputs(folder, name, bytes);
+    EXPECT_EQ(set.inputs.size(), name == "kws_ref_model" ? 1000u : name == "vww_96_int8" ? 400u : 200u);
+    const double accuracy = int8_accuracy(model, set);
+    std::cout << name << ": " << 100 * accuracy << " % of " << set.inputs.size() << "\n";
+    EXPECT_GE(accuracy, task.required) << name;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, MlperfTiny,

@@ -4,11 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "formats/sample_models.h"
 #include "micromind/base/process.h"
 #include "micromind/formats/tflite.h"
+#include "micromind/graph/initial_weights.h"
+#include "micromind/networks/registry.h"
+#include "micromind/quantize/executor.h"
+#include "micromind/quantize/post_training.h"
+#include "micromind/reference/reference.h"
 
 namespace micromind {
 namespace {
@@ -18,11 +24,16 @@ using nlohmann::json;
 
 constexpr const char* kPython = "/usr/bin/python3";  // Debian's, which has python3-onnx and python3-torch
 
+constexpr const char* kNoRuntime = "no onnxruntime-node: scripts/test_packages.sh build fetches it (npm)";
+
 bool python_has(const char* module) {
   return std::filesystem::exists(kPython) && run_process({kPython, "-c", std::string("import ") + module}).exit_status == 0;
 }
 
-bool node_has_onnxruntime() { return find_program("node") && run_process({"node", "-e", "require('onnxruntime-node')"}).exit_status == 0; }
+bool node_has_onnxruntime() {
+  setenv("NODE_PATH", (std::filesystem::path(MICROMIND_BINARY).parent_path() / "node" / "node_modules").c_str(), /*overwrite=*/0);
+  return find_program("node") && run_process({"node", "-e", "require('onnxruntime-node')"}).exit_status == 0;
+}
 
 Model every_float_operator() {
   Graph g("every");
@@ -134,7 +145,7 @@ Difference compare(const Model& m) {
 
 TEST(Onnx, FloatAgreesWithPyTorchInOnnxRuntime) {
   if (!python_has("torch")) GTEST_SKIP() << "no python3-torch";
-  if (!node_has_onnxruntime()) GTEST_SKIP() << "no onnxruntime-node (npm install --ignore-scripts onnxruntime-node, then NODE_PATH)";
+  if (!node_has_onnxruntime()) GTEST_SKIP() << kNoRuntime;
   const Difference d = compare(every_float_operator());
   EXPECT_GT(d.magnitude, 0.5);
   EXPECT_LT(d.largest, 1e-5 * std::max(1.0, d.magnitude));
@@ -142,7 +153,7 @@ TEST(Onnx, FloatAgreesWithPyTorchInOnnxRuntime) {
 
 TEST(Onnx, Int8AgreesWithPyTorchToOneStep) {
   if (!python_has("torch")) GTEST_SKIP() << "no python3-torch";
-  if (!node_has_onnxruntime()) GTEST_SKIP() << "no onnxruntime-node (npm install --ignore-scripts onnxruntime-node, then NODE_PATH)";
+  if (!node_has_onnxruntime()) GTEST_SKIP() << kNoRuntime;
   const Difference d = compare(every_int8_operator());
   EXPECT_GT(d.magnitude, 50);
   EXPECT_LE(d.largest, 1);
@@ -152,7 +163,7 @@ TEST(Onnx, Int8AgreesWithPyTorchToOneStep) {
 TEST(Onnx, ARealInt8ModelIsCloseToItsGoldenBytes) {
   const auto folder = data_folder() / "mlperf_tiny";
   if (!std::filesystem::exists(folder / "golden")) GTEST_SKIP() << "no MLPerf Tiny golden data below " << data_folder();
-  if (!node_has_onnxruntime()) GTEST_SKIP() << "no onnxruntime-node (npm install --ignore-scripts onnxruntime-node, then NODE_PATH)";
+  if (!node_has_onnxruntime()) GTEST_SKIP() << kNoRuntime;
   for (const char* name : {"ad01_int8", "kws_ref_model", "ic_pretrainedResnet_quant"}) {
     SCOPED_TRACE(name);
     const Model m = read_tflite(folder / "models" / (std::string(name) + ".tflite"));
@@ -173,6 +184,78 @@ TEST(Onnx, ARealInt8ModelIsCloseToItsGoldenBytes) {
     int far = 0;
     for (std::size_t i = 0; i < y.size(); ++i) far += std::abs(static_cast<std::int8_t>(y[i]) - static_cast<std::int8_t>(outputs[i])) > 2;
     EXPECT_LE(far, static_cast<int>(y.size() / 100));
+  }
+}
+
+// Runs `m` in ONNX Runtime on an input in the file's order; the first output's bytes.
+Bytes run_in_runtime(const Model& m, std::span<const std::uint8_t> input) {
+  TemporaryFolder work;
+  const Port& in = m.graph.inputs()[0];
+  write_onnx(m, work.path() / "model.onnx");
+  write_atomic(work.path() / "input.bin", input);
+  std::vector<std::string> arguments = {"node", "tests/formats/onnx_oracle.cjs", work.path(), is_quantized(m) ? "int8" : "float32", in.name};
+  for (const int d : m.graph.shape(in.value)) arguments.push_back(std::to_string(d));
+  const ProcessResult r = run_process(arguments);
+  EXPECT_EQ(r.exit_status, 0) << r.err;
+  return read_bytes(work.path() / (m.graph.outputs()[0].name + ".onnx.bin"));
+}
+
+// Float to 1e-5, and the QDQ form, which rounds in float where we round in integers, to a step of the output.
+TEST(Onnx, NetworksOfEveryFamilyAgreeInOnnxRuntime) {
+  if (!node_has_onnxruntime()) GTEST_SKIP() << kNoRuntime;
+  for (const NetworkFamily& family : network_families()) {
+    SCOPED_TRACE(family.name);
+    json options = json::object();
+    if (family.defaults.contains("input_shape") && family.defaults.at("input_shape").size() == 3) options["input_shape"] = {3, 32, 32};
+    if (family.defaults.contains("include_top")) options["include_top"] = true;
+    Model m;
+    m.graph = build_network(family.name, options);
+    m.weights = initial_weights(m.graph, 3);
+    Random biases(6);
+    for (auto& [name, array] : m.weights)  // a network that nobody has trained fades out, or begins with branches switched off
+      if (array.shape().rank() == 1)
+        for (float& v : array.values<float>()) v = name.ends_with(".bias") ? 0.3f * biases.normal() : v == 0 && name.ends_with(".weight") ? 0.5f : v;
+    const Shape shape = m.graph.shape(m.graph.inputs()[0].value);
+    std::vector<Array> samples(3, Array(ElementType::float32, shape));
+    for (std::size_t k = 0; k < samples.size(); ++k) {
+      Random random(8, {k});
+      for (float& v : samples[k].values<float>()) v = random.normal();
+    }
+    const auto x = samples[0].values<float>();
+    const Bytes y = run_in_runtime(m, {reinterpret_cast<const std::uint8_t*>(x.data()), x.size_bytes()});
+    const Arrays results = run_reference(m.graph, m.weights, {{m.graph.inputs()[0].name, samples[0]}});
+    const auto expected = results.at(m.graph.outputs()[0].name).values<float>();
+    ASSERT_EQ(y.size(), expected.size_bytes());
+    double magnitude = 1, largest = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      float v;
+      std::memcpy(&v, &y[4 * i], 4);
+      largest = std::max(largest, std::abs(double{v} - expected[i]));
+      magnitude = std::max(magnitude, std::abs(double{expected[i]}));
+    }
+    EXPECT_LE(largest, 1e-5 * magnitude);
+
+    const Model q = quantize_after_training(m, samples, {.calibration = {.method = CalibrationMethod::minmax}}).model;
+    const TensorType type = q.graph.type(q.graph.inputs()[0].value);
+    const std::vector<std::int8_t> hwc = quantize_image(x, type);
+    const std::size_t c = static_cast<std::size_t>(shape[0]), area = hwc.size() / c;
+    Bytes chw(hwc.size());
+    for (std::size_t i = 0; i < hwc.size(); ++i) chw[i % c * area + i / c] = static_cast<std::uint8_t>(hwc[i]);
+    const Bytes theirs = run_in_runtime(q, chw);
+    Int8Executor executor(q);
+    std::copy(hwc.begin(), hwc.end(), executor.input(0).begin());
+    executor.run();
+    const Shape out_shape = q.graph.shape(q.graph.outputs()[0].value);
+    const std::size_t oc = static_cast<std::size_t>(out_shape[0]), out_area = theirs.size() / oc;
+    ASSERT_EQ(theirs.size(), executor.output(0).size());
+    int far = 0, farthest = 0;
+    for (std::size_t i = 0; i < theirs.size(); ++i) {
+      const int d = std::abs(static_cast<std::int8_t>(theirs[i % oc * out_area + i / oc]) - executor.output(0)[i]);
+      far += d > 1;
+      farthest = std::max(farthest, d);
+    }
+    std::cout << family.name << ": float " << largest / magnitude << ", int8 farthest " << farthest << ", " << far << " of " << theirs.size() << " beyond a step\n";
+    EXPECT_EQ(far, 0) << farthest;
   }
 }
 

@@ -34,6 +34,8 @@ Graph every_operator() {
   x = g.add("max", MaxPool2d{}, {up});
   x = g.add("avg", AvgPool2d{.kernel = 3, .stride = 1, .padding = 1}, {x});
   x = g.add("requantize", Requantize{}, {x});
+  const int above = g.add("above", Upsample{1}, {g.add("rows", TakeRows{.first = 0, .count = 4}, {x})});
+  x = g.add("joined", JoinRows{}, {above, g.add("below", Upsample{1}, {g.add("more rows", TakeRows{.first = 4, .count = 5}, {x})})});
   x = g.add("flatten", Flatten{}, {x});
   x = g.add("classifier", Linear{.out_features = 10}, {x});
   x = g.add("softmax", Softmax{}, {x});

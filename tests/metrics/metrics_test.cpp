@@ -60,6 +60,9 @@ TEST(Metrics, ComparesOutputs) {
   EXPECT_DOUBLE_EQ(d.rmse, std::sqrt(2.0));
   EXPECT_DOUBLE_EQ(d.mae, 1);
   EXPECT_DOUBLE_EQ(d.largest, 2);
+  EXPECT_NEAR(d.relative_l2, 2.0 / 5, 1e-12);
+  EXPECT_EQ(compare_outputs(zero, zero).relative_l2, 0);
+  EXPECT_TRUE(std::isinf(compare_outputs(zero, a).relative_l2));
   EXPECT_NEAR(d.cosine, 17 / (5 * std::sqrt(13.0)), 1e-12);
   EXPECT_DOUBLE_EQ(compare_outputs(zero, zero).cosine, 1);
   EXPECT_DOUBLE_EQ(compare_outputs(a, zero).cosine, 0);

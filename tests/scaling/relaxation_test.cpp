@@ -384,7 +384,7 @@ TEST_F(Bonmin, DesignsTheSameNetwork) {
   DesignRequest request{.family = "phinet",
                         .input = {3, 96, 96},
                         .classes = 10,
-                        .budget = {.ram_bytes = 150e3, .flash_bytes = 600e3, .macs = 20e6}};
+                        .budget = {.ram_bytes = 150e3, .flash_bytes = 600e3, .macs = 16e6}};
   request.sensitivity = false;
   const Design exact = design(request);
   EXPECT_FALSE(exact.relaxation.solved);

@@ -69,8 +69,9 @@ TEST_P(WidthCosts, AreThoseOfTheBuiltNetwork) {
     const nlohmann::json options = name_network(lattice, lattice.configurations[index], found.cell, found.widths);
     if (options.empty()) continue;  // at the very end of a range
     const Graph network = build_network(GetParam().family, options);
-    const Lowered lowered = lower(network);
-    const Cost cost = estimate_cost(network, lowered);
+    const Lowered lowered = lower(network, {.order = false});
+    const Cost cost = estimate_cost(network, lowered, {.overlap = false});
+    EXPECT_LE(estimate_cost(network, lower(network)).peak_ram_bytes, cost.peak_ram_bytes) << options;
     ++compared;
     for (const Node& node : network.nodes()) residuals += node.name.ends_with(".add");
     EXPECT_EQ(found.use[kMacs], static_cast<double>(cost.macs)) << options;
@@ -97,7 +98,7 @@ TEST_P(WidthCosts, RelaxToPolynomials) {
     for (std::size_t i = 0; i < s.cost->slots(); ++i) real[i] = static_cast<double>(whole[i]);
     const Resources<double> exact = s.cost->evaluate(whole), relaxed = s.cost->relax<double>(real);
     EXPECT_EQ(relaxed[kMacs], exact[kMacs]);
-    EXPECT_NEAR(relaxed[kFlash], exact[kFlash], 6.0 * static_cast<double>(s.cost->slots()) * 2);
+    EXPECT_GE(relaxed[kFlash], exact[kFlash] * 0.94);  // fours of outputs, words of rows
     EXPECT_LE(relaxed[kFlash], exact[kFlash]);
     EXPECT_GE(relaxed[kRam], exact[kRam] - 40);
     EXPECT_LE(relaxed[kRam], exact[kRam] * 1.08);  // 100 steps to the power of 1/64

@@ -25,7 +25,6 @@ void stand_in(CLI::App& app, Console& console, const char* verb, const char* sum
 void add_run(CLI::App& app, Console& console) { stand_in(app, console, "run", "Run a recipe from training to the report"); }
 void add_train(CLI::App& app, Console& console) { stand_in(app, console, "train", "Train a recipe's network"); }
 void add_evaluate(CLI::App& app, Console& console) { stand_in(app, console, "evaluate", "Float and int8 accuracy of a run"); }
-void add_quantize(CLI::App& app, Console& console) { stand_in(app, console, "quantize", "Make a run's int8 model"); }
 void add_predict(CLI::App& app, Console& console) { stand_in(app, console, "predict", "Classify image files"); }
 void add_data(CLI::App& app, Console& console) { stand_in(app, console, "data", "Download data sets"); }
 void add_datasets(CLI::App& app, Console& console) { stand_in(app, console, "datasets", "Known data sets"); }
@@ -36,6 +35,14 @@ void check_proxy(const Recipe&) {
                  "--proxy-train: this build has no training");
 }
 void limit_spinning(int, char**) {}
+void quantize_run_verb(const Console&, const std::string&, bool) { no_training("quantize"); }
+std::vector<Array> samples_of_images(const std::filesystem::path& folder, const Shape&, const SampleOptions&) {
+  fail_with_hint("quantize", "give the samples as .npy or .bin, or configure with -DMICROMIND_TRAIN=ON",
+                 "{} holds no .npy and no .bin file, and this build reads no images", folder.string());
+}
+LabelledInputs run_inputs(const RunFolder&, const Model&, std::int64_t) {
+  fail_with_hint("validate", "name inputs with --data, or configure with -DMICROMIND_TRAIN=ON", "this build has no data sets, so a run's test images are out of reach");
+}
 void deploy_run(const Console&, const DeployRequest&) { no_training("deploy"); }
 void quantize_run(RunFolder& run) {
   fail_with_hint("export", fmt::format("micromind quantize {} in a build with -DMICROMIND_TRAIN=ON", run.path().string()),

@@ -1,8 +1,7 @@
 /* The way out of an emulated (or debugged) core: text, files and the exit status, as calls to the host.
  *
- * Arm "Semihosting for AArch32 and AArch64", release 2.0. A call is BKPT 0xAB with the operation in r0 and
- * its argument block in r1. On a board without a debugger the instruction faults, so nothing that ships calls
- * this. File names are relative to the folder that the emulator was started in. */
+ * Arm "Semihosting for AArch32 and AArch64", release 2.0, and its RISC-V counterpart; processor.h has the
+ * instruction that makes the call. On a board without a debugger that faults, so nothing that ships calls this. File names are relative to the folder that the emulator was started in. */
 #ifndef MM_SEMIHOSTING_H
 #define MM_SEMIHOSTING_H
 
@@ -25,6 +24,7 @@ int mm_host_open(const char* name, mm_host_mode mode);
 long mm_host_read(int handle, void* buffer, size_t bytes);     /* bytes read, 0 at the end, -1 on failure */
 int mm_host_write(int handle, const void* data, size_t bytes); /* 0, or -1 */
 long mm_host_length(int handle);                               /* bytes of the file, or -1 */
+int mm_host_seek(int handle, size_t offset);                   /* from the start of the file: 0, or -1 */
 int mm_host_close(int handle);
 
 /* Ends the program; the low byte of `status` becomes the emulator's exit status. Does not return. */

@@ -2,20 +2,16 @@
 
 #include <stdint.h>
 
+#include "processor.h"
+
 /* The linker script's; the stack grows from the top down. */
 extern volatile uint32_t mm_stack_bottom[], mm_stack_top[];
 
 static const uint32_t pattern = 0xC5A3E17Bu; /* unlikely as data, no valid address */
 
-static uintptr_t stack_pointer(void) {
-  uintptr_t sp;
-  __asm__ volatile("mov %0, sp" : "=r"(sp));
-  return sp;
-}
-
 /* The words are volatile lest the loop become a call whose frame would be painted over. */
 void mm_stack_paint(void) {
-  const uintptr_t end = stack_pointer();
+  const uintptr_t end = mm_stack_pointer();
   for (volatile uint32_t* word = mm_stack_bottom; (uintptr_t)word < end; ++word) *word = pattern;
 }
 
@@ -26,7 +22,7 @@ size_t mm_stack_used(void) {
 }
 
 size_t mm_stack_depth(void) {
-  return (size_t)((uintptr_t)mm_stack_top - stack_pointer());
+  return (size_t)((uintptr_t)mm_stack_top - mm_stack_pointer());
 }
 
 size_t mm_stack_size(void) {

@@ -3,6 +3,12 @@
 #include "board/print.h"
 
 static void loop(uint32_t rounds) {
+#if defined(__riscv)
+  __asm__ volatile(
+      "1: addi %0, %0, -1 \n"
+      "bnez %0, 1b        \n"
+      : "+r"(rounds));
+#else
   __asm__ volatile(
       ".syntax unified    \n"
       "1: subs %0, %0, #1 \n"
@@ -10,6 +16,7 @@ static void loop(uint32_t rounds) {
       : "+r"(rounds)
       :
       : "cc");
+#endif
 }
 
 int main(void) {
